@@ -1,0 +1,139 @@
+"""Kernels that were measured faster than the namespace's function of the same name."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+from jitrench_core.ops.indexing import joined
+
+_FLOATS = (np.float64, np.float32)
+
+
+def _scalar(fast: Callable[..., Any], otherwise: Callable[..., Any] | None = None) -> dict[type, Callable[..., Any]]:
+    """Python's operator for float scalars, NumPy's function for the rest (integer scalars would warn on overflow)."""
+    kernels: dict[type, Callable[..., Any]] = dict.fromkeys(_FLOATS, fast)
+    if otherwise is not None:
+        kernels[object] = otherwise
+    return kernels
+
+
+def _count(x: Any, axis: Any) -> int:
+    if axis is None:
+        return int(x.size)
+    n = 1
+    for a in axis if isinstance(axis, tuple) else (axis,):
+        n *= x.shape[a]
+    return n
+
+
+def _sum(x: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
+    if dtype is not None:
+        dtype = np.dtype(str(getattr(dtype, "name", dtype)))
+    return np.add.reduce(x, axis=axis, dtype=dtype, keepdims=keepdims)
+
+
+def _mean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    return np.add.reduce(x, axis=axis, keepdims=keepdims) / _count(x, axis)
+
+
+def _max(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    return np.maximum.reduce(x, axis=axis, keepdims=keepdims)
+
+
+def _min(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    return np.minimum.reduce(x, axis=axis, keepdims=keepdims)
+
+
+def _softmax(x: Any, axis: Any = -1) -> Any:
+    e = np.subtract(x, np.maximum.reduce(x, axis=axis, keepdims=True))
+    e = np.exp(e)
+    return e / np.add.reduce(e, axis=axis, keepdims=True)
+
+
+def _log_softmax(x: Any, axis: Any = -1) -> Any:
+    shifted = x - np.maximum.reduce(x, axis=axis, keepdims=True)
+    return shifted - np.log(np.add.reduce(np.exp(shifted), axis=axis, keepdims=True))
+
+
+def _reshape(x: Any, shape: Any) -> Any:
+    y = x.reshape(shape)
+    return y if y.ndim else y[()]
+
+
+def _permute_dims(x: Any, axes: Any) -> Any:
+    return x.transpose(axes)
+
+
+def _broadcast_to(x: Any, shape: Any) -> Any:
+    if not shape:
+        return x
+    if not x.shape:  # one element, seen from everywhere
+        return np.ndarray(shape, x.dtype, x, 0, (0,) * len(shape)) if 0 not in shape else np.zeros(shape, x.dtype)
+    return np.broadcast_to(x, shape)
+
+
+def _astype(x: Any, dtype: Any, copy: bool = True) -> Any:
+    return x.astype(str(getattr(dtype, "name", dtype)), copy=copy)
+
+
+def _getitem(x: Any, *indices: Any, key: Any) -> Any:
+    return x[joined(key, indices) if indices else key]
+
+
+def _setitem(x: Any, value: Any, *indices: Any, key: Any) -> Any:
+    y = np.array(x)
+    y[joined(key, indices)] = value
+    return y
+
+
+def _scatter_pieces(*arrays: Any, shape: Any, dtype: Any, keys: Any) -> Any:
+    z = np.zeros(shape, str(getattr(dtype, "name", dtype)))
+    i = 0
+    for key, n in keys:
+        if n:
+            np.add.at(z, joined(key, arrays[i + 1 : i + 1 + n]), arrays[i])
+        else:
+            z[key] += arrays[i]
+        i += 1 + n
+    return z
+
+
+_ONES = {cls: cls(1) for cls in _FLOATS}
+
+
+def _one(x: Any) -> Any:
+    return _ONES[type(x)]
+
+
+KERNELS: dict[str, Any] = {
+    "ones_like": _scalar(_one),
+    "add": _scalar(operator.add, operator.add),
+    "subtract": _scalar(operator.sub, np.subtract),
+    "multiply": _scalar(operator.mul, operator.mul),
+    "divide": _scalar(operator.truediv, np.divide),
+    "pow": _scalar(operator.pow, operator.pow),
+    "negative": _scalar(operator.neg),
+    "abs": _scalar(operator.abs),
+    "less": _scalar(operator.lt),
+    "greater": _scalar(operator.gt),
+    "equal": _scalar(operator.eq),
+    "matmul": np.matmul,
+    "sum": _sum,
+    "mean": _mean,
+    "max": _max,
+    "min": _min,
+    "prod": partial(np.prod),
+    "softmax": _softmax,
+    "log_softmax": _log_softmax,
+    "reshape": _reshape,
+    "permute_dims": _permute_dims,
+    "broadcast_to": _broadcast_to,
+    "astype": _astype,
+    "getitem": _getitem,
+    "setitem": _setitem,
+    "scatter_pieces": _scatter_pieces,
+}

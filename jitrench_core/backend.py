@@ -1,0 +1,298 @@
+"""Backends and devices: the class of an array decides who computes with it.
+
+``OWNERS`` maps an array class to its owner. An owner has a ``depth`` (0 for a backend, 1 and up for the array classes
+of interpreters such as ``jvp`` and ``vmap``) and a ``link`` that makes an op's kernel for one of its classes. Among the
+operands of an op the deepest owner computes; nothing else in the engine knows that interpreters exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, final
+
+from . import dtypes
+from .dtypes import DType
+from .errors import BackendError, DTypeError, DuplicateError, NotFoundError, suggest
+
+if TYPE_CHECKING:
+    from .op import Op
+
+Kernel = Callable[..., Any]
+
+BACKENDS: dict[str, Backend] = {}  # by name and by alias ("cpu")
+OWNERS: dict[type, Any] = {}  # by array class; filled on first use
+PLUGIN_KERNELS: dict[tuple[str, str], tuple[str, Kernel]] = {}  # (op, backend) -> (owner, kernel): before a backend's own
+
+# The innermost interpreter that is running: new leaves are lifted into it (None: plain arrays).
+active: ContextVar[Any] = ContextVar("active", default=None)
+
+
+def on_miss() -> None:
+    """Replaced, by name, in plugins.py: load the plugins, because an array class or a backend is not known yet."""
+
+
+@final
+class Device:
+    """Where an array lives: a backend and, where it has several devices, an index. Equal to its own spellings."""
+
+    __slots__ = ("backend", "index")
+
+    def __init__(self, backend: Backend, index: int) -> None:
+        self.backend = backend
+        self.index = index
+
+    def __str__(self) -> str:
+        return f"{self.backend.name}:{self.index}" if self.backend.numbered else self.backend.name
+
+    def __repr__(self) -> str:
+        return f"jt.device({str(self)!r})"
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, str):
+            name, _, index = other.partition(":")
+            return BACKENDS.get(name) is self.backend and (index or "0") == str(self.index)
+        if isinstance(other, Device):
+            return self.backend is other.backend and self.index == other.index
+        return NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((self.backend.name, self.index))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return device, (str(self),)
+
+
+class Backend:
+    """An array library as JITrench sees it: one table, and a few methods to override where the library differs.
+
+    ``name`` is the backend's and its devices' name; ``namespace`` the module (by name; imported on first use) with the
+    library's Array API functions; ``root`` the top module of its array classes; ``aliases`` further device names;
+    ``numbered`` whether devices are written ``name:index``. ``kernels`` maps an op's name to a function with the op's
+    own signature (without ``xp``), or to such a function per array class. What has no kernel runs the op's forward.
+    """
+
+    depth = 0
+
+    def __init__(
+        self,
+        name: str,
+        namespace: str,
+        *,
+        root: str | None = None,
+        aliases: tuple[str, ...] = (),
+        numbered: bool = False,
+        kernels: Mapping[str, Kernel | Mapping[type, Kernel]] | None = None,
+    ) -> None:
+        self.name = name
+        self.namespace = namespace
+        self.root = root or namespace.partition(".")[0]
+        self.aliases = aliases
+        self.numbered = numbered
+        self.kernels: dict[str, Kernel | Mapping[type, Kernel]] = dict(kernels or {})
+        self.first = Device(self, 0)
+        self._xp: Any = None
+        self._native: dict[DType, Any] = {}
+        self._core: dict[Any, DType] = {}
+
+    def __repr__(self) -> str:
+        return f"<backend {self.name!r}>"
+
+    # -- what a library may do differently --------------------------------------------------------------------------
+
+    @property
+    def xp(self) -> Any:
+        """The library's array namespace, imported on first use."""
+        if self._xp is None:
+            try:
+                self._xp = import_module(self.namespace)
+            except ImportError as e:
+                raise BackendError(f"backend {self.name!r} needs {self.namespace!r}, which does not import: {e}") from e
+        return self._xp
+
+    def device_count(self) -> int:
+        """How many devices the library sees now."""
+        return 1
+
+    def index_of(self, array: Any) -> int:
+        """The index of the device that holds ``array``."""
+        return 0
+
+    def native_device(self, index: int) -> Any:
+        """What the library's creation functions take as ``device=`` (None: its default)."""
+        return None
+
+    def asarray(self, data: Any, dtype: Any = None, index: int = 0, copy: bool | None = None) -> Any:
+        """An array of the library on device ``index``; ``dtype`` is native or None."""
+        return self.xp.asarray(data, dtype=dtype, device=self.native_device(index), copy=copy)
+
+    def to_numpy(self, array: Any) -> Any:
+        """A NumPy array of the same values, without a copy where the library allows."""
+        raise BackendError(f"backend {self.name!r} does not say how its arrays become NumPy's")
+
+    def create(self, function: str, *args: Any, dtype: DType | None, index: int, **kwargs: Any) -> Any:
+        """Call the namespace's creation function on device ``index``."""
+        native = None if dtype is None else self.native_dtype(dtype)
+        return getattr(self.xp, function)(*args, dtype=native, device=self.native_device(index), **kwargs)
+
+    def bind(self, kernel: Kernel) -> Kernel:
+        """Wrap a kernel that is about to be linked: enter the operands' device, refuse mixed ones."""
+        return kernel
+
+    # -- the same for all ------------------------------------------------------------------------------------------
+
+    def native_dtype(self, dtype: DType) -> Any:
+        """The library's own type for ``dtype``."""
+        if dtype not in self._native:
+            native = getattr(self.xp, dtype.name, None)
+            if native is None:
+                raise DTypeError(f"backend {self.name!r} has no dtype {dtype.name}")
+            self._native[dtype] = native
+        return self._native[dtype]
+
+    def core_dtype(self, native: Any) -> DType:
+        """The core's type for the library's ``native`` one."""
+        found = self._core.get(native)
+        if found is None:
+            for candidate in dtypes.DTYPES.values():
+                if getattr(self.xp, candidate.name, None) == native:
+                    break
+            else:
+                candidate = dtypes.dtype(native)
+            found = self._core[native] = candidate
+        return found
+
+    def device_of(self, array: Any) -> Device:
+        """The device that holds ``array``."""
+        index = self.index_of(array)
+        return Device(self, index) if index else self.first
+
+    def link(self, op: Op, cls: type) -> Kernel:
+        """The kernel of ``op`` for arrays of class ``cls``: a plugin's, else the backend's, else the op's forward."""
+        _, kernel = PLUGIN_KERNELS.get((op.name, self.name), ("", self.kernels.get(op.name)))
+        if isinstance(kernel, Mapping):
+            kernel = next((kernel[c] for c in cls.__mro__ if c in kernel), None)
+        if kernel is None:
+            kernel = op.bound_forward(self.xp)
+        return self.bind(kernel) if kernel is not None else None  # type: ignore[return-value]
+
+
+class KernelTable(dict[Any, Kernel]):
+    """An op's kernels by array class, or by a tuple of the operands' classes. A hit is one lookup; a miss links once."""
+
+    __slots__ = ("op",)
+
+    def __init__(self, op: Op) -> None:
+        self.op = op
+
+    def __missing__(self, key: Any) -> Kernel:
+        first, *others = key if type(key) is tuple else (key,)
+        who = owner(first)
+        if any(owner(c) is not who for c in others):
+            raise MixedOwners
+        self.op.complete()
+        kernel = who.link(self.op, first)
+        if kernel is None:  # a composite that no kernel serves here
+            self[key] = kernel
+            return kernel
+
+        def first_call(*arrays: Any, **attrs: Any) -> Any:
+            result = kernel(*arrays, **attrs)
+            self.op.check_result(result)
+            self[key] = kernel
+            return result
+
+        return first_call
+
+
+class MixedOwners(Exception):
+    """Not an error: the operands' classes have different owners, so the general path must decide."""
+
+
+def owner(cls: type) -> Any:
+    """The backend or interpreter that owns arrays of class ``cls``; ``BackendError`` if there is none."""
+    found = OWNERS.get(cls)
+    if found is None:
+        roots = {c.__module__.partition(".")[0] for c in cls.__mro__} - {"builtins", "jitrench_core"}
+        for attempt in range(2):
+            found = next((b for b in BACKENDS.values() if b.root in roots), None)
+            if found is not None or not roots:
+                break
+            if attempt == 0:
+                on_miss()
+        if found is None:
+            raise BackendError(
+                f"{cls.__module__}.{cls.__qualname__} is not an array of an installed backend "
+                f"({', '.join(names()) or 'none is installed'}). Make tensors with jt.tensor(...) or jt.asarray(...); "
+                f"for another array library install its backend, such as jitrench-numpy or jitrench-cupy."
+            )
+        OWNERS[cls] = found
+    return found
+
+
+def names() -> list[str]:
+    """The names of the registered backends."""
+    return sorted({b.name for b in BACKENDS.values()})
+
+
+def check_free(candidates: Iterable[Backend]) -> None:
+    """``DuplicateError`` where a name or alias of ``candidates`` is taken."""
+    taken = dict(BACKENDS)
+    for backend in candidates:
+        for name in (backend.name, *backend.aliases):
+            if name in taken:
+                raise DuplicateError(f"backends {taken[name].name!r} and {backend.name!r} both claim the device {name!r}")
+            taken[name] = backend
+
+
+def add(backend: Backend) -> None:
+    """Register ``backend`` under its name and aliases."""
+    check_free([backend])
+    for name in (backend.name, *backend.aliases):
+        BACKENDS[name] = backend
+
+
+def device(spec: Any = None) -> Device:
+    """The device that ``spec`` names: ``"numpy"``, ``"cpu"``, ``"cupy:0"``, ``"cuda:1"``, a Device, or None (default).
+
+    The default device is NumPy's, else that of the only backend installed. Raises ``NotFoundError`` for an unknown
+    name and ``BackendError`` where no backend is installed.
+    """
+    if isinstance(spec, Device):
+        return spec
+    if spec is None and "numpy" in BACKENDS:
+        return BACKENDS["numpy"].first
+    if not BACKENDS or (spec is not None and str(spec).partition(":")[0] not in BACKENDS):
+        on_miss()
+    if spec is None:
+        return _default()
+    name, _, digits = str(spec).partition(":")
+    found = BACKENDS.get(name)
+    if found is None:
+        raise NotFoundError(
+            f"no device {spec!r}: installed backends are {', '.join(names()) or 'none'}.{suggest(name, BACKENDS)} "
+            f"Install one with pip: jitrench-numpy (CPU), jitrench-cupy (GPU); `jitrench plugins` shows broken ones."
+        )
+    if digits and not digits.isdigit():
+        raise NotFoundError(f"no device {spec!r}: write {name!r} or '{name}:0'")
+    index = int(digits or 0)
+    if index and index >= found.device_count():
+        raise NotFoundError(f"no device {spec!r}: backend {found.name!r} has {found.device_count()} device(s)")
+    return Device(found, index)
+
+
+def _default() -> Device:
+    if "numpy" not in BACKENDS:
+        on_miss()
+    installed = names()
+    if "numpy" in BACKENDS:
+        return BACKENDS["numpy"].first
+    if len(installed) == 1:
+        return BACKENDS[installed[0]].first
+    if not installed:
+        raise BackendError(
+            "no backend is installed, so there is nothing to compute with. Install one: "
+            "`pip install jitrench-numpy` (CPU) or `pip install jitrench-cupy[cuda12]` (GPU). `jitrench doctor` tells more."
+        )
+    raise BackendError(f"no default device among {', '.join(installed)}: pass device=..., or install jitrench-numpy")

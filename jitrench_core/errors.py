@@ -1,0 +1,69 @@
+"""The errors of JITrench: one base class and its few children.
+
+Each child also derives from the built-in that fits, so ``except ValueError`` keeps working around a
+``ShapeError``. A message says who complains, what was expected, what came, and what to do next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class JITrenchError(Exception):
+    """Base class of every error that JITrench itself raises."""
+
+
+class ShapeError(JITrenchError, ValueError):
+    """Shapes that do not fit each other or the operation."""
+
+
+class DTypeError(JITrenchError, TypeError):
+    """A data type that the operation, the backend or differentiation cannot take."""
+
+
+class DeviceMismatchError(JITrenchError, ValueError):
+    """Operands of one operation live on different backends or devices."""
+
+
+class BackendError(JITrenchError, RuntimeError):
+    """A backend is missing, or lacks what was asked of it."""
+
+
+class GradientError(JITrenchError, RuntimeError):
+    """A derivative that cannot be taken; the message says why."""
+
+
+class FreedGraphError(GradientError):
+    """Backward through a graph whose saved arrays were already freed."""
+
+
+class NoGradientError(GradientError, AttributeError):
+    """``.grad`` of a tensor that cannot have one."""
+
+
+class OpError(JITrenchError, TypeError):
+    """An op that is declared or called in a way its signature does not allow."""
+
+
+class PluginError(JITrenchError, RuntimeError):
+    """A plugin that is broken, or that declares what it must not."""
+
+
+class DuplicateError(PluginError):
+    """Two owners claim one name."""
+
+
+class NotFoundError(JITrenchError, LookupError, AttributeError):
+    """No op, layer, optimizer, backend or device of that name."""
+
+
+class TransformError(JITrenchError, TypeError):
+    """A value inside ``jvp`` or ``vmap`` was used in a way that transform does not allow."""
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """``" Did you mean 'relu', 'elu'?"`` for near matches of ``name`` among ``known``, else an empty string."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, list(known), n=3, cutoff=0.6)
+    return f" Did you mean {', '.join(map(repr, near))}?" if near else ""

@@ -1,0 +1,421 @@
+"""The graph that recording leaves behind, and the loop that walks it backwards.
+
+A ``Node`` holds arrays, never Tensors, so there is no reference cycle: a graph dies with its last name. The loop takes
+consumers before producers by counting, so neither a deep graph nor its deallocation recurses.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from contextvars import ContextVar
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, final
+
+from .errors import FreedGraphError, GradientError, OpError, ShapeError
+
+if TYPE_CHECKING:
+    from .tensor import Tensor
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# The few ops that the loop itself uses; set, by name, in ops/__init__.py.
+ops: Any = None
+
+
+class Node:
+    """One recorded call: its op, the parents of each array input, what the rules need, and the output's metadata."""
+
+    __slots__ = ("attrs", "dtype", "grad", "name", "op", "parents", "saved", "shape")
+
+    def __init__(self, op: Any, parents: tuple[Any, ...], saved: Any, attrs: dict[str, Any], y: Any) -> None:
+        self.op = op
+        self.parents = parents
+        self.saved = saved
+        self.attrs = attrs
+        self.shape = y.shape
+        self.dtype = y.dtype
+
+
+@final
+class RetainedNode(Node):
+    """A node whose gradient ``backward`` keeps, by ``Tensor.retain_grad``."""
+
+    __slots__ = ()
+
+
+@final
+class MultiNode(Node):
+    """A call with several outputs; ``shape`` and ``dtype`` are tuples, and each output has an ``Output`` node."""
+
+    __slots__ = ()
+
+    def __init__(self, op: Any, parents: tuple[Any, ...], saved: Any, attrs: dict[str, Any], ys: tuple[Any, ...]) -> None:
+        self.op = op
+        self.parents = parents
+        self.saved = saved
+        self.attrs = attrs
+        self.shape = tuple(y.shape for y in ys)
+        self.dtype = tuple(y.dtype for y in ys)
+
+
+@final
+class Output:
+    """The node of output ``index`` of a call with several outputs."""
+
+    __slots__ = ("dtype", "grad", "index", "name", "parents", "shape")
+    op: ClassVar[None] = None
+
+    def __init__(self, node: MultiNode, index: int) -> None:
+        self.parents = (node,)
+        self.index = index
+        self.shape = node.shape[index]
+        self.dtype = node.dtype[index]
+
+
+@final
+class Leaf:
+    """Where gradients end: a tensor the user tracks, or an identity of a transform's own on top of ``parents``."""
+
+    __slots__ = ("dtype", "grad", "name", "parents", "shape")
+    op: ClassVar[None] = None
+
+    def __init__(self, data: Any, name: str | None = None, parents: tuple[Any, ...] = ()) -> None:
+        self.shape = data.shape
+        self.dtype = data.dtype
+        self.parents = parents
+        self.grad: Any = None
+        self.name = name
+
+
+@final
+class Piece:
+    """A rule's gradient for a part of its input: ``value`` belongs at ``key``, the rest is zero.
+
+    ``key`` is what ``getitem`` took: ``(template, index arrays)``. The loop joins all pieces of one input at once.
+    """
+
+    __slots__ = ("key", "value")
+
+    def __init__(self, key: tuple[Any, tuple[Any, ...]], value: Any) -> None:
+        self.key = key
+        self.value = value
+
+
+@final
+class Slot:
+    """The gradient of output ``index``, on its way to the call that made it."""
+
+    __slots__ = ("g", "index")
+
+    def __init__(self, index: int, g: Any) -> None:
+        self.index = index
+        self.g = g
+
+
+@final
+class Freed:
+    """What stands in ``Node.saved`` after a backward pass; ``where`` is the call, while ``jt.debug()`` is on."""
+
+    __slots__ = ("where",)
+
+    def __init__(self, where: str = "") -> None:
+        self.where = where
+
+
+FREED = Freed()
+
+# How a step of the backward loop gets its gradient: by a rule that takes g, or g and one input, or it is there already.
+ONLY_G, G_INPUT, DONE = "only g", "g and one input", "done"
+RAW = frozenset({bool, int, float, complex, type(None)})  # what a rule gets as it is, not wrapped in a Tensor
+
+# -- recording on and off -------------------------------------------------------------------------------------------
+
+# Not empty while any thread is inside no_grad or enable_grad: only then is the context variable asked, so that the
+# fast path pays one truth test.
+modes: list[None] = []
+_recording: ContextVar[bool] = ContextVar("recording", default=True)
+_debugging: list[None] = []
+
+
+def recording() -> bool:
+    """Whether operations on tracked tensors are recorded, here and now."""
+    return not modes or _recording.get()
+
+
+class _Mode:
+    """A context manager and decorator that sets the recording mode of the current thread or task."""
+
+    value: ClassVar[bool]
+
+    def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
+        self = object.__new__(cls)
+        self._tokens: list[Any] = []
+        return self if function is None else self(function)
+
+    def __enter__(self) -> None:
+        modes.append(None)
+        self._tokens.append(_recording.set(self.value))
+
+    def __exit__(self, *exc: object) -> None:
+        _recording.reset(self._tokens.pop())
+        modes.pop()
+
+    def __call__(self, function: F) -> F:
+        mode = type(self)
+
+        @wraps(function)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            with mode():
+                return function(*args, **kwargs)
+
+        return wrapper  # type: ignore[return-value]
+
+
+@final
+class no_grad(_Mode):
+    """Record nothing: as ``with jt.no_grad():``, ``@jt.no_grad`` or ``@jt.no_grad()``. Other threads are not affected."""
+
+    value = False
+
+
+@final
+class enable_grad(_Mode):
+    """Record again inside ``no_grad``: as a context manager or a decorator."""
+
+    value = True
+
+
+@final
+class debug:
+    """``with jt.debug():`` remembers where a graph is freed, so that a second backward can name the first."""
+
+    def __enter__(self) -> None:
+        _debugging.append(None)
+
+    def __exit__(self, *exc: object) -> None:
+        _debugging.pop()
+
+
+# -- backward -------------------------------------------------------------------------------------------------------
+
+
+def grad(
+    outputs: Sequence[Tensor],
+    inputs: Sequence[Any] | None,
+    seeds: Sequence[Tensor | None] | None = None,
+    *,
+    record: bool | None = False,
+    retain: bool = False,
+) -> list[Tensor | None] | dict[Any, Tensor]:
+    """The gradients of ``outputs``, weighted by ``seeds``, at the nodes ``inputs``; None where nothing leads there.
+
+    ``inputs=None`` means every leaf (and every retained node) and returns a dict. ``record`` keeps the gradients'
+    own graph; None decides by itself: record exactly when the walk meets a leaf that is not among ``inputs``. A
+    recorded or retained graph stays, another is freed as the loop goes.
+    """
+    grads: dict[Any, Any] = {}
+    for i, y in enumerate(outputs):
+        node = y.node
+        if node is not None:
+            g = _seed(y, seeds[i] if seeds is not None else None)
+            grads[node] = g if node not in grads else ops.add(grads[node], g)
+    counts, leaves = _count(grads)
+    needed = None
+    if inputs is not None:
+        targets = set(inputs)
+        foreign = any(leaf not in targets for leaf in leaves)
+        if record is None:
+            record = foreign and recording()
+        # Nodes exist only above leaves: when all leaves are wanted and nothing else is, every path leads to one.
+        if foreign or len(leaves) != len(targets):
+            counts, needed = _prune(counts, targets)
+    freed = None if retain or record else Freed(_caller()) if _debugging else FREED
+    ready = [node for node in grads if counts.get(node) == 0]
+    kept = _loop(grads, counts, ready, needed, None if inputs is None else targets, bool(record), freed, type(outputs[0]))
+    return kept if inputs is None else [kept.get(node) for node in inputs]
+
+
+def _count(roots: Iterable[Any]) -> tuple[dict[Any, int], list[Any]]:
+    """How many recorded consumers each reachable node has; and the leaves."""
+    counts = dict.fromkeys(roots, 0)
+    stack = list(counts)
+    leaves = []
+    while stack:
+        node = stack.pop()
+        if not node.parents:
+            leaves.append(node)
+        for parent in node.parents:
+            if parent is not None:
+                if parent in counts:
+                    counts[parent] += 1
+                else:
+                    counts[parent] = 1
+                    stack.append(parent)
+    return counts, leaves
+
+
+def _prune(counts: dict[Any, int], targets: set[Any]) -> tuple[dict[Any, int], set[Any]]:
+    """The same counts over only those nodes from which a target can be reached."""
+    consumers: dict[Any, list[Any]] = {}
+    for node in counts:
+        for parent in node.parents:
+            if parent is not None:
+                consumers.setdefault(parent, []).append(node)
+    stack = [t for t in map(_key, targets) if t in counts]
+    needed = set(stack)
+    while stack:
+        for node in consumers.get(stack.pop(), ()):
+            if node not in needed:
+                needed.add(node)
+                stack.append(node)
+    return {n: sum(c in needed for c in consumers.get(n, ())) for n in counts if n in needed}, needed
+
+
+def _key(node: Any) -> Any:
+    """An Output is re-made in backward, so what stands for it is its call."""
+    return node.parents[0] if type(node) is Output else node
+
+
+def _seed(y: Tensor, seed: Tensor | None) -> Tensor:
+    if seed is None:
+        if y.data.shape != ():
+            raise GradientError(
+                f"backward from a tensor of shape {tuple(y.shape)}: a gradient needs a scalar to start from. Reduce it "
+                f"first (for example with .sum()), or pass the weights of the outputs: backward(grad)."
+            )
+        seed = ops.ones_like(y)
+    elif seed.data.shape != y.data.shape:
+        raise ShapeError(f"the incoming gradient has shape {tuple(seed.shape)}, the output has {tuple(y.shape)}")
+    if y.dtype.kind != "f":
+        raise GradientError(
+            f"backward from a {y.dtype} tensor: only real floating-point outputs have gradients so far"
+            + (". Complex differentiation is not implemented yet." if y.dtype.kind == "c" else ".")
+        )
+    return seed
+
+
+def _loop(
+    grads: dict[Any, Any],
+    counts: dict[Any, int],
+    ready: list[Any],
+    needed: set[Any] | None,
+    targets: set[Any] | None,
+    record: bool,
+    freed: Freed | None,
+    tensor: type,
+) -> dict[Any, Any]:
+    """Pass gradients from consumers to producers; return those of the targets. ``freed`` None keeps the graph."""
+    kept: dict[Any, Any] = {}
+    keep_inner = targets is not None and any(type(t) is not Leaf for t in targets)
+    take, add = grads.pop, ops.add
+    while ready:
+        node = ready.pop()
+        g = take(node, None)
+        if type(g) is list:
+            g = ops.join(node, g) if type(node) is not MultiNode else _fill(node, g)
+        if keep_inner or type(node) is not Node:
+            _keep(kept, node, g, targets)
+        op, parents = node.op, node.parents
+        if op is None or g is None:
+            steps = _hand_on(node, g)
+        elif type(node.saved) is not tuple:
+            raise freed_error(node)
+        else:
+            steps = op.backward if op.direct else op.pull_all(node, g, record, needed)
+        for i, rule, plan, k in steps:
+            parent = parents[i]
+            if parent is None or (needed is not None and parent not in needed):
+                continue
+            if plan is ONLY_G:
+                r = rule(g)
+            elif plan is G_INPUT:
+                v = node.saved[k]
+                r = rule(g, v if type(v) in RAW else tensor(v, parents[k] if record else None))
+            elif plan is DONE:
+                r = rule
+            else:
+                r = rule(*op.arguments(node, plan, g, record))
+            if type(r) is tensor:
+                data = r.data
+                if data.shape != parent.shape:
+                    r = op.unbroadcast(r, parent)
+                    data = r.data
+                if data.dtype is not parent.dtype:
+                    r = ops.match_dtype(r, parent)
+                held = grads.get(parent)
+                grads[parent] = r if held is None else add(held, r) if type(held) is tensor else [*held, r]
+            elif r is not None:
+                _collect(grads, parent, r, op)
+            left = counts[parent] - 1
+            if left:
+                counts[parent] = left
+            else:
+                ready.append(parent)
+        if freed is not None and op is not None:
+            node.saved = freed
+    return kept
+
+
+def _hand_on(node: Any, g: Any) -> list[tuple[int, Any, Any, int]]:
+    """The steps of a node without an op: an identity passes its gradient on, an output fills its slot at the call."""
+    r = Slot(node.index, g) if type(node) is Output and g is not None else g
+    return [(i, r if node.op is None else None, DONE, 0) for i in range(len(node.parents))]
+
+
+def _keep(kept: dict[Any, Any], node: Any, g: Any, targets: set[Any] | None) -> None:
+    """Note the gradient of a node that is asked for; without targets that is every one the user can see."""
+    if g is None:
+        return
+    if type(node) is MultiNode:
+        kept.update((t, g[t.index]) for t in targets or () if type(t) is Output and t.parents[0] is node)
+    elif targets is not None:
+        if node in targets and type(node) is not Output:
+            kept[node] = g
+    elif (type(node) is Leaf and not node.parents) or (type(node) is not Leaf and hasattr(node, "grad")):
+        kept[node] = g
+
+
+def _collect(grads: dict[Any, Any], node: Any, r: Any, op: Any) -> None:
+    """Pieces are collected, to be joined once; outputs fill the slots of their call."""
+    held = grads.get(node)
+    if type(r) is Piece:
+        grads[node] = [r] if held is None else [*held, r] if type(held) is list else [held, r]
+    elif type(r) is Slot:
+        slots = grads.setdefault(node, [None] * len(node.shape))
+        slots[r.index] = r.g if slots[r.index] is None else ops.add(slots[r.index], r.g)
+    else:
+        raise OpError(f"a vjp rule of op {op.name!r} returned {type(r).__name__}; expected a Tensor, a jt.Piece or None")
+
+
+def _fill(node: Any, slots: list[Any]) -> tuple[Any, ...]:
+    """An unused output's gradient is zeros."""
+    like = next(g for g in slots if g is not None)
+    return tuple(
+        ops.zeros(shape, dtype, like) if g is None else g
+        for g, shape, dtype in zip(slots, node.shape, node.dtype, strict=True)
+    )
+
+
+def backward(output: Tensor, seed: Tensor | None, retain: bool, record: bool) -> None:
+    """Add the gradient of ``output`` to ``grad`` of every leaf, and of every retained node, that leads to it."""
+    grads: Any = grad([output], None, [seed], record=record, retain=retain)
+    for node, g in grads.items():
+        node.grad = g if node.grad is None else ops.add(node.grad, g)
+
+
+def freed_error(node: Any) -> FreedGraphError:
+    where = f" That was at {node.saved.where}." if node.saved.where else " (`with jt.debug():` says where that was.)"
+    return FreedGraphError(
+        f"backward through a graph that was freed: an earlier backward or grad consumed what {node.op.name!r} had "
+        f"saved.{where} Pass retain_graph=True to the first, or compute the output again."
+    )
+
+
+def _caller() -> str:
+    """File and line of the nearest frame outside this package."""
+    frame = sys._getframe(1)
+    package = __name__.partition(".")[0]
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == package:
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"

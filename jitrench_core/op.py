@@ -1,0 +1,861 @@
+"""``@op``: a forward, its derivatives and its test data, declared in one place and read from signatures.
+
+The forward's first parameter is ``xp``, the array namespace of the operands' backend. Parameters before ``/`` are arrays
+(default None: optional), one ``*arrays`` is allowed, the others are attributes. A rule's parameter names say what the
+graph keeps for it; see ``RESERVED`` and docs/plugins.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast, final, overload
+
+from . import backend as backends
+from . import graph
+from .backend import KernelTable, MixedOwners, owner
+from .errors import BackendError, DeviceMismatchError, DTypeError, GradientError, OpError, ShapeError, suggest
+from .graph import DONE, G_INPUT, ONLY_G, RAW, Leaf, MultiNode, Node, Output, modes
+from .graph import recording as is_recording
+from .tensor import Tensor
+
+P = ParamSpec("P")
+RuleFunction = TypeVar("RuleFunction", bound=Callable[..., Any])
+
+
+@final
+class Zero:
+    """The rule of an input whose gradient is exactly zero: ``vjp={"x": zero}``."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "jt.zero"
+
+
+zero = Zero()
+REQUIRED: Any = type("Required", (), {"__repr__": lambda self: "<required>"})()
+RESERVED = ("xp", "g", "y", "needs")
+
+SCALARS = frozenset({bool, int, float, complex})
+_SHAPES = ("shape", "dtype")
+
+# What stands in ``Op.keep`` instead of flags: nothing is recorded, or ``record`` decides.
+CONSTANT, GENERAL = "constant", "general"
+
+# Where a rule's parameter comes from.
+G, INPUT, OUTPUT, AUX, SHAPE, DTYPE, ATTR, MANY, MANY_SHAPES, NEEDS = range(10)
+_Plan = tuple[tuple[int, Any], ...]
+
+
+class OpFunction(Protocol[P]):
+    """What ``@op`` returns: the function to call, with the op and its decorators as attributes."""
+
+    op: Op
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Tensor: ...
+    def vjp(self, name: str) -> Callable[[RuleFunction], RuleFunction]: ...
+    def vjp_all(self, rule: RuleFunction) -> RuleFunction: ...
+    def jvp(self, rule: RuleFunction) -> RuleFunction: ...
+    def batch(self, rule: RuleFunction) -> RuleFunction: ...
+    def check(self, rule: RuleFunction) -> RuleFunction: ...
+    def aux(self, name: str) -> Callable[[RuleFunction], RuleFunction]: ...
+
+
+@final
+class Op:
+    """One operation of the catalogue: everything that is known of it. ``@op`` makes them."""
+
+    def __init__(
+        self,
+        forward: Callable[..., Any] | None,
+        *,
+        name: str,
+        doc: str,
+        signature: Signature,
+        vjp: Mapping[str, Any] | Callable[..., Any] | Zero | None = None,
+        elementwise: bool = False,
+        linear: Iterable[str] = (),
+        aux: Iterable[str] = (),
+        outputs: int = 1,
+        composite: bool = False,
+        domain: tuple[float, float] | Mapping[str, tuple[float, float]] | None = None,
+        samples: Callable[..., Any] | None = None,
+        public: str | None = None,
+    ) -> None:
+        self.forward = forward
+        self.name = name
+        self.__doc__ = doc
+        self.arrays, self.variadic, self.optional, self.attrs = signature
+        self.inputs = (*self.arrays, *([self.variadic] if self.variadic else ()))
+        self.elementwise = elementwise
+        self.linear = tuple(linear)
+        self.aux = tuple(aux)
+        self.outputs = outputs
+        self.aux_formulas: dict[str, Callable[..., Any]] = {}
+        self.composite = composite
+        self.domain = domain
+        self.samples = samples
+        self.public = public
+        self.owner = ""
+        self.rules: dict[str, Any] = {}
+        self.rule_for_all: Callable[..., Any] | None = None
+        self.jvp_rule: Callable[..., Any] | None = None
+        self.batch_rule: Callable[..., Any] | None = None
+        self.check_rule: Callable[..., Any] | None = None
+        self.kernels = KernelTable(self)
+        self.completed = False
+        # By which inputs are tracked: what is saved, as flags (None: nothing is saved). The fast closures read it.
+        self.keep: list[Any] = [CONSTANT] + [GENERAL] * 3
+        self._keep: dict[tuple[bool, ...], tuple[int, ...] | None] = {}
+        if isinstance(vjp, Mapping):
+            for key, rule in vjp.items():
+                self.add_rule(key, rule)
+        elif vjp is not None:
+            self.add_rule(self._only_input(), vjp)
+        for key in self.linear:
+            self._check_input(key, "linear=")
+
+    def __repr__(self) -> str:
+        return f"<op {self.name!r}>"
+
+    # -- declaration ------------------------------------------------------------------------------------------------
+
+    def _only_input(self) -> str:
+        if len(self.inputs) != 1:
+            raise OpError(f"op {self.name!r} has inputs {', '.join(self.inputs)}: give vjp as a dict with a rule for each")
+        return self.inputs[0]
+
+    def _check_input(self, name: str, what: str) -> None:
+        if name not in self.inputs:
+            raise OpError(
+                f"{what} of op {self.name!r} names {name!r}, which is not one of its array inputs "
+                f"({', '.join(self.inputs) or 'it has none'}).{suggest(name, self.inputs)}"
+            )
+
+    def add_rule(self, name: str, rule: Any) -> None:
+        """Give input ``name`` its vjp rule: a function, ``zero``, or None (a constant)."""
+        self._check_input(name, "vjp")
+        if name in self.rules and not self.composite:
+            raise OpError(f"op {self.name!r} already has a vjp rule for {name!r}")
+        if callable(rule):
+            self._plan(rule, f"the vjp rule for {name!r}")
+            _rename(rule, f"{self.name}_vjp_{name}")
+        elif rule is not None and rule is not zero:
+            raise OpError(f"the vjp rule for {name!r} of op {self.name!r} is {rule!r}; expected a function, jt.zero or None")
+        self.rules[name] = rule
+        self._reset()
+
+    def _decorators(self) -> dict[str, Any]:
+        def vjp(name: str) -> Any:
+            return lambda rule: (self.add_rule(name, rule), rule)[1]
+
+        def vjp_all(rule: Any) -> Any:
+            self._plan(rule, "vjp_all", ("needs",))
+            self.rule_for_all = _rename(rule, f"{self.name}_vjp_all")
+            self._reset()
+            return rule
+
+        def jvp(rule: Any) -> Any:
+            self.jvp_rule = _rename(rule, f"{self.name}_jvp")
+            return rule
+
+        def batch(rule: Any) -> Any:
+            self.batch_rule = _rename(rule, f"{self.name}_batch")
+            return rule
+
+        def check(rule: Any) -> Any:
+            self.check_rule = rule
+            return rule
+
+        def aux(name: str) -> Any:
+            if name not in self.aux:
+                raise OpError(f"op {self.name!r} declares no aux {name!r} (aux={self.aux})")
+            return lambda rule: (self.aux_formulas.__setitem__(name, _rename(rule, f"{self.name}_aux_{name}")), rule)[1]
+
+        return {"vjp": vjp, "vjp_all": vjp_all, "jvp": jvp, "batch": batch, "check": check, "aux": aux, "op": self}
+
+    def _reset(self) -> None:
+        self.completed = False
+        self.kernels.clear()
+
+    def names(self) -> list[str]:
+        """Every name that a rule of this op may take as a parameter."""
+        metadata = [f"{i}_{m}" for i in self.inputs for m in _SHAPES]
+        return ["g", "y", *self.inputs, *metadata, *self.attrs, *self.aux]
+
+    def _plan(self, rule: Callable[..., Any], what: str, also: tuple[str, ...] = ()) -> _Plan:
+        """Where each parameter of ``rule`` comes from; ``OpError`` for a name the op does not have."""
+        plan: list[tuple[int, Any]] = []
+        for p in _parameters(rule):
+            base, _, last = p.rpartition("_")
+            if p == "g":
+                plan.append((G, None))
+            elif p == "y":
+                plan.append((OUTPUT, len(self.inputs)))
+            elif p in self.arrays:
+                plan.append((INPUT, self.arrays.index(p)))
+            elif p == self.variadic:
+                plan.append((MANY, len(self.arrays)))
+            elif p in self.aux:
+                plan.append((AUX, p))
+            elif p in self.attrs:
+                plan.append((ATTR, p))
+            elif base in self.arrays and last in _SHAPES:
+                plan.append((SHAPE if last == "shape" else DTYPE, self.arrays.index(base)))
+            elif base == self.variadic and last == "shape":
+                plan.append((MANY_SHAPES, len(self.arrays)))
+            elif p in also:
+                plan.append((NEEDS, None))
+            else:
+                raise OpError(
+                    f"{what} of op {self.name!r} asks for {p!r}; known names are "
+                    f"{', '.join([*self.names(), *also])}.{suggest(p, self.names())}"
+                )
+        return tuple(plan)
+
+    def complete(self) -> None:
+        """Compile the rules; runs once, before the first call links a kernel, and again when a rule is added."""
+        if self.completed:
+            return
+        self.backward: list[tuple[int, Any, Any, int]] = []
+        for i, name in enumerate(self.inputs):
+            rule = self.rules.get(name)
+            if callable(rule):
+                plan = self._plan(rule, f"the vjp rule for {name!r}")
+                kinds = tuple(kind for kind, _ in plan)
+                how = ONLY_G if kinds == (G,) else G_INPUT if kinds == (G, INPUT) else plan
+                self.backward.append((i, rule, how, plan[-1][1] if how is G_INPUT else 0))
+            elif rule is zero:
+                self.backward.append((i, None, DONE, 0))
+        self.plan_all = self._plan(self.rule_for_all, "vjp_all", ("needs",)) if self.rule_for_all else None
+        if self.composite and self.plan_all is None:
+            self.plan_all = tuple((INPUT, i) for i in range(len(self.arrays)))
+            if self.variadic:
+                self.plan_all += ((MANY, len(self.arrays)),)
+        self.direct = self.plan_all is None and self.variadic is None
+        self._keep.clear()
+        if self.is_simple:
+            for mask in range(1, 4):
+                tracked = (bool(mask & 1), bool(mask & 2))[: len(self.inputs)]
+                rules = [self.rules.get(n, REQUIRED) for t, n in zip(tracked, self.inputs, strict=True) if t]
+                if all(rule is None for rule in rules):
+                    self.keep[mask] = CONSTANT
+                else:
+                    plain = self.direct and all(callable(rule) or rule is zero for rule in rules)
+                    self.keep[mask] = self._flags(tracked) if plain else GENERAL
+        self.completed = True
+
+    @property
+    def is_simple(self) -> bool:
+        """Whether the fast closures may record by themselves: plain, and no rule asks for another input's shape."""
+        cross = any(
+            kind in (SHAPE, DTYPE) and k != i
+            for i, name in enumerate(self.inputs)
+            if callable(rule := self.rules.get(name))
+            for kind, k in self._plan(rule, "")
+        )
+        return self.is_plain and not cross
+
+    @property
+    def is_plain(self) -> bool:
+        """One or two arrays that are always there, one output, nothing aside."""
+        special = self.aux or self.variadic or self.optional or self.composite or self.outputs > 1
+        return not special and 1 <= len(self.inputs) <= 2
+
+    def check_result(self, result: Any) -> None:
+        """Refuse a kernel's first result that is not what the op declares."""
+        y = result
+        if self.aux:
+            if type(result) is not tuple or len(result) != 1 + len(self.aux):
+                raise OpError(f"the forward of op {self.name!r} must return (y, {', '.join(self.aux)}), for its aux results")
+            y = result[0]
+        if type(y) is tuple and self.outputs != len(y):
+            raise OpError(f"op {self.name!r} returned {len(y)} outputs: declare @op(outputs={len(y)})")
+        if type(y) is not tuple and self.outputs > 1:
+            raise OpError(f"op {self.name!r} declares {self.outputs} outputs and returned {type(y).__name__}, not a tuple")
+        for part in y if type(y) is tuple else (y,):
+            if not hasattr(part, "shape") or not hasattr(part, "dtype") or type(part) is Tensor:
+                raise OpError(f"the forward of op {self.name!r} returned {type(part).__name__}; expected an array of its backend")
+
+    def _flags(self, tracked: tuple[bool, ...]) -> tuple[int, ...] | None:
+        """For each saved slot (inputs, output, aux): 0 nothing, 1 the array, 2 its shape and dtype; None: all 0."""
+        flags = [0] * (len(self.inputs) + 1 + len(self.aux))
+        plans = [self._plan(rule, "") for i, rule, _, _ in self.backward if rule and tracked[i]]
+        if self.plan_all and any(tracked):
+            plans = [self.plan_all]
+        for kind, k in (entry for plan in plans for entry in plan):
+            if kind in (INPUT, OUTPUT, MANY):
+                flags[k] = 1
+            elif kind == AUX:
+                flags[len(self.inputs) + 1 + self.aux.index(k)] = 1
+                for p in _parameters(self.aux_formulas[k]) if k in self.aux_formulas else ():
+                    if p in self.inputs:
+                        flags[self.inputs.index(p)] = 1
+            elif (kind in (SHAPE, DTYPE) and not tracked[k]) or kind == MANY_SHAPES:
+                flags[k] = flags[k] or 2
+        return tuple(flags) if any(flags) else None
+
+    def bound_forward(self, xp: Any) -> Any:
+        """The kernel that a namespace gives: its function of this name, or the forward with ``xp`` bound."""
+        if self.composite:
+            return None
+        if self.forward is not None:
+            return partial(self.forward, xp)
+        kernel = getattr(xp, self.name, None)
+        if kernel is None:
+            raise BackendError(f"op {self.name!r}: {xp.__name__} has no such function; register a kernel for its backend")
+        return kernel
+
+    # -- calling ----------------------------------------------------------------------------------------------------
+
+    def bind(self, args: tuple[Any, ...], attrs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Split a call into arrays and attributes by the signature; ``OpError`` where it does not fit."""
+        n = len(self.arrays)
+        if self.variadic and not n and args and isinstance(args[0], (list, tuple)):
+            args = (*args[0], *args[1:]) if len(args) == 1 else self._too_many(args)
+        arrays, rest = args[:n], args[n:]
+        if self.variadic:
+            arrays, rest = args, ()
+        if rest:
+            if len(rest) > len(self.attrs):
+                self._too_many(args)
+            attrs = dict(zip(self.attrs, rest, strict=False)) | attrs
+        if len(arrays) < n:
+            given = tuple(attrs.pop(name, REQUIRED) for name in self.arrays[len(arrays) :])
+            given = tuple(
+                None if v is REQUIRED and name in self.optional else v
+                for v, name in zip(given, self.arrays[len(arrays) :], strict=True)
+            )
+            arrays += given
+            if any(v is REQUIRED for v in arrays):
+                raise OpError(f"{self.name}() needs the arrays {', '.join(self.arrays)}; {len(args)} came: {self.usage()}")
+        for key, value in attrs.items():
+            if key not in self.attrs:
+                raise OpError(f"{self.name}() has no argument {key!r}.{suggest(key, self.attrs)} It is {self.usage()}")
+            if type(value) is Tensor:
+                raise OpError(
+                    f"{self.name}(): {key}= is an attribute, not an array, and got a Tensor: pass a Python value "
+                    f"(int(t) or t.tolist()); nothing would be recorded for it"
+                )
+        for key, default in self.attrs.items():
+            if default is REQUIRED and key not in attrs:
+                raise OpError(f"{self.name}() needs {key}=: {self.usage()}")
+        return arrays, attrs
+
+    def _too_many(self, args: tuple[Any, ...]) -> Any:
+        raise OpError(f"{self.name}() got {len(args)} positional arguments: it is {self.usage()}")
+
+    def usage(self) -> str:
+        """The public signature, as text."""
+        parts = [f"{a}=None" if a in self.optional else a for a in self.arrays]
+        parts += ["/"] if parts else []
+        parts += [f"*{self.variadic}"] if self.variadic else []
+        parts += [k if d is REQUIRED else f"{k}={d!r}" for k, d in self.attrs.items()]
+        return f"{self.name}({', '.join(parts)})"
+
+    def apply(self, arrays: tuple[Any, ...], attrs: dict[str, Any], *, with_aux: bool = False) -> Any:
+        """Call the op on any operands: find who computes, lift the rest, run the kernel, record."""
+        data, nodes, kernel = self.resolve(arrays)
+        if kernel is None:  # a composite without a kernel on this backend
+            return cast(Any, self.forward)(*arrays, **attrs)
+        try:
+            result = kernel(*data, **attrs)
+        except Exception as e:
+            self.explain(e, arrays)
+            raise
+        y, aux = (result[0], result[1:]) if self.aux else (result, ())
+        made = self.record(nodes, data, attrs, y, aux)
+        return (made, tuple(Tensor(a) for a in aux)) if with_aux else made
+
+    def resolve(self, arrays: tuple[Any, ...]) -> tuple[list[Any], list[Any], Any]:
+        """The operands' data for the deepest owner among them, their nodes at its level, and its kernel."""
+        operands: list[Any] = []
+        who = first = None
+        for x in arrays:
+            if type(x) is not Tensor and type(x) not in RAW:
+                x = self._operand(x)
+            operands.append(x)
+            if type(x) is Tensor:
+                cls = type(x.data)
+                this = owner(cls)
+                if who is None or this.depth > who.depth:
+                    who, first = this, x
+        if who is None:  # Python scalars only: the default device computes
+            target = backends.device()
+            operands = [
+                Tensor(target.backend.asarray(x, index=target.index)) if type(x) in SCALARS else x for x in operands
+            ]
+            first = next((x for x in operands if type(x) is Tensor), None)
+            if first is None:
+                raise OpError(f"{self.name}() needs at least one array: {self.usage()}")
+            who = target.backend
+        data: list[Any] = []
+        nodes: list[Any] = []
+        for x in operands:
+            if type(x) is not Tensor:
+                data.append(x)
+                nodes.append(None)
+            elif owner(type(x.data)) is who:
+                data.append(x.data)
+                nodes.append(x.node)
+            elif who.depth:
+                data.append(who.lift(x))
+                nodes.append(None)
+            else:
+                raise self._mismatch(operands)
+        return data, nodes, self.kernels[type(cast(Tensor, first).data)]
+
+    def _operand(self, x: Any) -> Any:
+        """A Tensor or a weak Python scalar of what the user passed."""
+        if any(c.__name__ == "generic" and c.__module__ == "numpy" for c in type(x).__mro__):
+            return x.item()
+        if isinstance(x, (bool, int, float, complex)):
+            return next(cls(x) for cls in (bool, int, float, complex) if isinstance(x, cls))
+        try:
+            return Tensor(x) if owner(type(x)) else x
+        except BackendError:
+            raise DTypeError(
+                f"{self.name}() takes Tensors, arrays of an installed backend and Python numbers; got "
+                f"{type(x).__qualname__}. Make a tensor of it first: jt.asarray(...)."
+            ) from None
+
+    def _mismatch(self, operands: Iterable[Any]) -> DeviceMismatchError:
+        return DeviceMismatchError(
+            f"{self.name}() got operands on different devices: {_describe(operands)}. Nothing is moved silently: "
+            f"move one first, such as x.to({str(next(x for x in operands if type(x) is Tensor).device)!r})."
+        )
+
+    def explain(self, error: Exception, arrays: tuple[Any, ...]) -> None:
+        """Raise a better error where the operands tell why the kernel failed; else note them on ``error``."""
+        if type(error).__module__.startswith("jitrench_core"):
+            return
+        shapes = [tuple(x.shape) for x in arrays if type(x) is Tensor]
+        devices = {str(x.device) for x in arrays if type(x) is Tensor and not owner(type(x.data)).depth}
+        if len(devices) > 1:
+            raise self._mismatch(arrays) from error
+        if self.elementwise and not _broadcast(shapes):
+            raise ShapeError(
+                f"{self.name}(): shapes {' and '.join(map(str, shapes))} do not broadcast: from the last axis back, lengths "
+                f"must be equal or 1. Operands: {_describe(arrays)}."
+            ) from error
+        if self.check_rule is not None:
+            self.check_rule(*arrays)
+        error.add_note(f"in {self.name}() of {_describe(arrays)}")
+
+    def record(self, nodes: list[Any], data: list[Any], attrs: dict[str, Any], y: Any, aux: tuple[Any, ...] = ()) -> Any:
+        """Wrap the kernel's result, with a node where an input is tracked and has a rule."""
+        several = self.outputs > 1
+        tracked = [n is not None for n in nodes]
+        if any(tracked) and (not modes or is_recording()):
+            n = len(self.arrays)
+            groups = tuple(tracked[:n]) + ((any(tracked[n:]),) if self.variadic else ())
+            if self.rule_for_all is None and not self.composite:
+                nodes, groups = self._differentiable(nodes, groups, n)
+            if any(groups):
+                flags = self._keep.get(groups, self)
+                if flags is self:
+                    flags = self._keep[groups] = self._flags(groups)
+                saved: tuple[Any, ...] = ()
+                if flags is not None:
+                    values = (*data[:n], *((tuple(data[n:]),) if self.variadic else ()), y, *aux)
+                    saved = tuple(
+                        (v if f == 1 else _meta(v)) if f else None for v, f in zip(values, flags, strict=True)
+                    )
+                if not several:
+                    return Tensor(y, Node(self, tuple(nodes), saved, attrs, y))
+                call = MultiNode(self, tuple(nodes), saved, attrs, y)
+                return tuple(Tensor(part, Output(call, i)) for i, part in enumerate(y))
+        return tuple(Tensor(part) for part in y) if several else Tensor(y)
+
+    def _differentiable(self, nodes: list[Any], groups: tuple[bool, ...], n: int) -> Any:
+        """Drop the nodes of constants; refuse a tracked input that has no rule."""
+        for i, (name, tracked) in enumerate(zip(self.inputs, groups, strict=True)):
+            rule = self.rules.get(name, REQUIRED)
+            if tracked and rule is REQUIRED:
+                raise GradientError(
+                    f"{self.name}() has no derivative rule for its input {name!r}, and {name!r} requires a gradient here. "
+                    f"Detach it ({name}.detach()), or give the op a rule: vjp={{{name!r}: ...}} "
+                    f"(jt.zero where it is zero, None for a constant)."
+                )
+            if tracked and rule is None:
+                stop = i + 1 if i < n else len(nodes)
+                nodes = [None if i <= j < stop else node for j, node in enumerate(nodes)]
+                groups = (*groups[:i], False, *groups[i + 1 :])
+        return nodes, groups
+
+    # -- backward ---------------------------------------------------------------------------------------------------
+
+    def arguments(self, node: Any, plan: _Plan, g: Any, record: bool) -> list[Any]:
+        """The values of a rule's parameters."""
+        args = []
+        for kind, k in plan:
+            if kind == G:
+                args.append(g)
+            elif kind == INPUT:
+                v = node.saved[k]
+                args.append(v if type(v) in RAW else Tensor(v, node.parents[k] if record else None))
+            else:
+                args.append(self._fetch(node, kind, k, g, record))
+        return args
+
+    def _fetch(self, node: Any, kind: int, k: Any, g: Any, record: bool) -> Any:
+        """The value of one parameter of a rule."""
+        saved, parents = node.saved, node.parents
+        if kind == OUTPUT:
+            if type(node) is MultiNode:
+                return tuple(Tensor(v, Output(node, i) if record else None) for i, v in enumerate(saved[k]))
+            return Tensor(saved[k], node if record else None)
+        if kind == G:
+            return g
+        if kind == ATTR:
+            return node.attrs[k] if k in node.attrs else self.attrs[k]
+        if kind == INPUT:
+            v = saved[k]
+            return v if type(v) in RAW else Tensor(v, parents[k] if record else None)
+        if kind in (SHAPE, DTYPE):
+            meta = parents[k] if parents[k] is not None else saved[k]
+            if kind == SHAPE:
+                return () if type(meta) in RAW else tuple(meta.shape)
+            return owner(type(_first(g).data)).core_dtype(meta.dtype) if type(meta) not in RAW else None
+        if kind == AUX:
+            if record and k in self.aux_formulas:
+                formula = self.aux_formulas[k]
+                plan = self._plan(formula, f"the formula of aux {k!r}")
+                return formula(*self.arguments(node, plan, g, record))
+            v = saved[len(self.inputs) + 1 + self.aux.index(k)]
+            return Tensor(v)
+        if kind == MANY:
+            values, several = saved[k], parents[k:]
+            return tuple(
+                v if type(v) in RAW else Tensor(v, p if record else None) for v, p in zip(values, several, strict=True)
+            )
+        if kind == MANY_SHAPES:
+            return tuple(() if type(v) in RAW else tuple(v.shape) for v in saved[k])
+        return None  # NEEDS: pull_all puts it in
+
+    def pull_all(self, node: Any, g: Any, record: bool, needed: Any) -> list[tuple[int, Any, Any, int]]:
+        """The steps where gradients come together: ``vjp_all``, a composite's own vjp, the rule of ``*arrays``."""
+        parents = node.parents
+        n = len(self.arrays)
+        wanted = [p is not None and (needed is None or p in needed) for p in parents]
+        if self.plan_all is not None:
+            needs = (*wanted[:n], any(wanted[n:])) if self.variadic else tuple(wanted)
+            args = self.arguments(node, self.plan_all, g, record)
+            if self.rule_for_all is None:
+                found = self._pull_composite(args, wanted, g, record, node.attrs)
+            else:
+                args = [needs if kind == NEEDS else a for a, (kind, _) in zip(args, self.plan_all, strict=True)]
+                found = list(self.rule_for_all(*args))
+                if self.variadic:
+                    found[n:] = found[n] if found[n] is not None else [None] * (len(parents) - n)
+            self._check_length(found, parents)
+            return [(i, r, DONE, 0) for i, r in enumerate(found)]
+        steps = [step for step in self.backward if step[0] < n]
+        for i, rule, _, _ in self.backward:
+            if i == n and any(wanted[n:]):
+                plan = self._plan(rule, "") if rule else ()
+                found = [None] * n + (list(rule(*self.arguments(node, plan, g, record))) if rule else [None] * (len(parents) - n))
+                self._check_length(found, parents)
+                steps += [(j, found[j], DONE, 0) for j in range(n, len(parents))]
+        return steps
+
+    def _check_length(self, found: list[Any], parents: tuple[Any, ...]) -> None:
+        if len(found) != len(parents):
+            raise OpError(f"a vjp rule of op {self.name!r} returned {len(found)} gradients for {len(parents)} inputs")
+
+    def _pull_composite(self, args: list[Any], wanted: list[bool], g: Any, record: bool, attrs: Any) -> list[Any]:
+        """A composite's rule is its own vjp, recomputed from ops."""
+        n = len(self.arrays)
+        flat = args[:n] + (list(args[n]) if self.variadic else [])
+        own = [Tensor(x.data, Leaf(x.data, None, () if x.node is None else (x.node,))) if w else x
+               for x, w in zip(flat, wanted, strict=True)]  # fmt: skip
+        with graph.enable_grad():
+            y = cast(Any, self.forward)(*own, **attrs)
+        several = isinstance(y, tuple)
+        leaves = [x.node for x, w in zip(own, wanted, strict=True) if w]
+        found = graph.grad(y if several else [y], leaves, g if several else [g], record=record)
+        gradients = iter(cast(list[Any], found))
+        return [next(gradients) if w else None for w in wanted]
+
+    def unbroadcast(self, r: Tensor, parent: Any) -> Tensor:
+        """Undo broadcasting in the gradient of an elementwise op's input; any other op must return the exact shape."""
+        if self.elementwise:
+            return graph.ops.sum_to(r, tuple(parent.shape))  # type: ignore[no-any-return]
+        raise ShapeError(
+            f"a vjp rule of op {self.name!r} returned a gradient of shape {r.shape} for an input of shape "
+            f"{tuple(parent.shape)}; it must be the input's exact shape (only elementwise=True ops may broadcast)"
+        )
+
+
+def _first(g: Any) -> Any:
+    return g[0] if type(g) is tuple else g
+
+
+@final
+class Meta:
+    """Shape and dtype of an input of which nothing else is kept."""
+
+    __slots__ = ("dtype", "shape")
+
+    def __init__(self, data: Any) -> None:
+        self.shape, self.dtype = data.shape, data.dtype
+
+
+def _meta(v: Any) -> Any:
+    return tuple(map(_meta, v)) if type(v) is tuple else v if type(v) in RAW else Meta(v)
+
+
+def _describe(operands: Iterable[Any]) -> str:
+    return ", ".join(
+        f"{x.dtype} {x.shape} on {x.device}" if type(x) is Tensor else f"{type(x).__name__} {x!r}" for x in operands
+    )
+
+
+def _broadcast(shapes: list[tuple[int, ...]]) -> bool:
+    for lengths in zip(*[(1,) * (max(map(len, shapes)) - len(s)) + s for s in shapes], strict=True):
+        if len(set(lengths) - {1}) > 1:
+            return False
+    return True
+
+
+def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
+    code = function.__code__
+    return code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+
+
+def _rename(function: Any, name: str) -> Any:
+    """A lambda in a table gets a name that means something in a traceback."""
+    if getattr(function, "__name__", "") == "<lambda>":
+        function.__name__ = function.__qualname__ = name
+        function.__code__ = function.__code__.replace(co_name=name, co_qualname=name)
+    return function
+
+
+# -- the closures by arity: what a user calls, and what Tensor's operators are -----------------------------------------
+
+
+def _unary(op: Op) -> Callable[..., Any]:
+    """One array, no attributes."""
+    kernels, keep = op.kernels, op.keep
+
+    def call(x: Any, /) -> Any:
+        if type(x) is not Tensor:
+            return op.apply((x,), {})
+        data, node = x.data, x.node
+        try:
+            y = kernels[type(data)](data)
+        except Exception as e:
+            op.explain(e, (x,))
+            raise
+        if node is None or (modes and not is_recording()):
+            return Tensor(y)
+        flags = keep[1]
+        if flags is None:
+            return Tensor(y, Node(op, (node,), (), {}, y))
+        if type(flags) is not tuple:
+            return Tensor(y) if flags is CONSTANT else op.record([node], [data], {}, y)
+        return Tensor(y, Node(op, (node,), (data if flags[0] else None, y if flags[1] else None), {}, y))
+
+    return call
+
+
+def _binary(op: Op) -> Callable[..., Any]:
+    """Two arrays, no attributes: Tensors of one class, or a Tensor and a Python scalar; everything else by ``apply``."""
+    kernels, keep = op.kernels, op.keep
+
+    def call(x1: Any, x2: Any, /) -> Any:
+        if type(x1) is Tensor:
+            a, n1 = x1.data, x1.node
+            if type(x2) is Tensor:
+                b, n2 = x2.data, x2.node
+                key: Any = type(a) if type(a) is type(b) else (type(a), type(b))
+            elif type(x2) in SCALARS:
+                b, n2, key = x2, None, type(a)
+            else:
+                return op.apply((x1, x2), {})
+        elif type(x2) is Tensor and type(x1) in SCALARS:
+            a, n1, b, n2, key = x1, None, x2.data, x2.node, type(x2.data)
+        else:
+            return op.apply((x1, x2), {})
+        try:
+            y = kernels[key](a, b)
+        except MixedOwners:
+            return op.apply((x1, x2), {})
+        except Exception as e:
+            op.explain(e, (x1, x2))
+            raise
+        if n1 is None:
+            if n2 is None:
+                return Tensor(y)
+            flags = keep[2]
+        else:
+            flags = keep[1] if n2 is None else keep[3]
+        if modes and not is_recording():
+            return Tensor(y)
+        if flags is None:
+            return Tensor(y, Node(op, (n1, n2), (), {}, y))
+        if type(flags) is not tuple:
+            return Tensor(y) if flags is CONSTANT else op.record([n1, n2], [a, b], {}, y)
+        saved = (a if flags[0] else None, b if flags[1] else None, y if flags[2] else None)
+        return Tensor(y, Node(op, (n1, n2), saved, {}, y))
+
+    return call
+
+
+def _attributed(op: Op) -> Callable[..., Any]:
+    """One array and attributes."""
+    kernels, keep, known = op.kernels, op.keep, op.attrs.keys()
+    required = [k for k, d in op.attrs.items() if d is REQUIRED]
+
+    def call(*args: Any, **attrs: Any) -> Any:
+        if len(args) != 1 or required or not attrs.keys() <= known:
+            args, attrs = op.bind(args, attrs)
+        x = args[0]
+        for value in attrs.values():
+            if type(value) is Tensor:
+                op.bind(args, attrs)
+        if type(x) is not Tensor:
+            return op.apply(args, attrs)
+        data, node = x.data, x.node
+        try:
+            y = kernels[type(data)](data, **attrs)
+        except Exception as e:
+            op.explain(e, (x,))
+            raise
+        if node is None or (modes and not is_recording()):
+            return Tensor(y)
+        flags = keep[1]
+        if flags is None:
+            return Tensor(y, Node(op, (node,), (), attrs, y))
+        if type(flags) is not tuple:
+            return Tensor(y) if flags is CONSTANT else op.record([node], [data], attrs, y)
+        return Tensor(y, Node(op, (node,), (data if flags[0] else None, y if flags[1] else None), attrs, y))
+
+    return call
+
+
+def _general(op: Op) -> Callable[..., Any]:
+    """Any signature."""
+
+    def call(*args: Any, **attrs: Any) -> Any:
+        arrays, attrs = op.bind(args, attrs)
+        return op.apply(arrays, attrs)
+
+    return call
+
+
+# -- declaring ------------------------------------------------------------------------------------------------------
+
+Signature = tuple[tuple[str, ...], str | None, frozenset[str], dict[str, Any]]
+
+
+def read_signature(forward: Callable[..., Any], *, composite: bool, attrs: tuple[str, ...] = ()) -> Signature:
+    """Arrays, variadic array, optional arrays, and attributes with their defaults, from a forward's own signature."""
+    code, name = forward.__code__, forward.__name__
+    n_args, n_positional = code.co_argcount, code.co_posonlyargcount
+    if code.co_flags & 0x08:
+        raise OpError(f"op {name!r} takes **kwargs; an op names its attributes")
+    names = code.co_varnames
+    defaults = dict(zip(names[n_args - len(forward.__defaults__ or ()) : n_args], forward.__defaults__ or (), strict=True))
+    skip = 0 if composite else 1
+    if not composite and (not n_args or names[0] != "xp"):
+        raise OpError(
+            f"op {name!r}: the first parameter is the array namespace and must be named 'xp' (a function of ops alone is "
+            f"a composite: @op(composite=True)); its parameters are ({', '.join(names[:n_args])})"
+        )
+    arrays = tuple(a for a in names[skip:n_positional] if a not in attrs)
+    attributes = {a: defaults.get(a, REQUIRED) for a in (*attrs, *names[max(n_positional, skip) : n_args])}
+    keyword_only = names[n_args : n_args + code.co_kwonlyargcount]
+    attributes.update((a, (forward.__kwdefaults__ or {}).get(a, REQUIRED)) for a in keyword_only)
+    variadic = names[n_args + code.co_kwonlyargcount] if code.co_flags & 0x04 else None
+    if not arrays and variadic is None:
+        raise OpError(
+            f"op {name!r} has no array input: parameters before '/' are arrays, those after it attributes, as in "
+            f"def {name}({'' if composite else 'xp, '}x, /, *, axis=None)"
+        )
+    for p in (*arrays, *attributes, *([variadic] if variadic else ())):
+        if p in RESERVED or p.endswith(("_shape", "_dtype")):
+            raise OpError(f"op {name!r}: the parameter name {p!r} is reserved; reserved are {', '.join(RESERVED)}, *_shape, *_dtype")
+    for a in arrays:
+        if a in defaults and defaults[a] is not None:
+            raise OpError(f"op {name!r}: array {a!r} has the default {defaults[a]!r}; only None (optional) is allowed")
+    return arrays, variadic, frozenset(a for a in arrays if a in defaults), attributes
+
+
+def make(op: Op, forward: Callable[..., Any] | None = None) -> Any:
+    """The public function of ``op``: the closure for its arity, with the op and its decorators as attributes."""
+    if op.is_plain and not op.attrs:
+        call = (_unary if len(op.arrays) == 1 else _binary)(op)
+    elif op.is_plain and len(op.arrays) == 1:
+        call = _attributed(op)
+    else:
+        call = _general(op)
+    call.__name__ = call.__qualname__ = op.name
+    call.__doc__ = op.__doc__
+    call.__module__ = getattr(forward, "__module__", __name__)
+    call.__dict__.update(op._decorators())
+    return call
+
+
+@overload
+def op(forward: Callable[Concatenate[Any, P], Any], /) -> OpFunction[P]: ...
+@overload
+def op(
+    *,
+    name: str | None = None,
+    vjp: Mapping[str, Any] | Callable[..., Any] | Zero | None = None,
+    elementwise: bool = False,
+    linear: Iterable[str] = (),
+    aux: Iterable[str] = (),
+    outputs: int = 1,
+    attrs: tuple[str, ...] = (),
+    composite: bool = False,
+    domain: Any = None,
+    samples: Callable[..., Any] | None = None,
+) -> Callable[[Callable[..., Any]], OpFunction[...]]: ...
+def op(forward: Any = None, /, **options: Any) -> Any:
+    """Declare an op: the decorated function is its forward, and becomes the function that users call.
+
+    ``vjp``: a rule per array input, by name (a function, ``jt.zero``, or None for a constant; a single rule where there is
+    one input). ``elementwise``: outputs broadcast the inputs; the loop undoes it. ``linear``: inputs in which the op is
+    linear (forward mode maps a tangent through the op itself). ``aux``: extra results of the forward that rules may name
+    and users do not see. ``outputs``: how many the forward returns, as a tuple. ``attrs``: positional-only parameters that are attributes. ``composite``: a plain function of
+    ops, without ``xp``; it needs no rule. ``domain`` or ``samples``: test data for the conformance kit.
+
+    >>> import jitrench_core as jt
+    >>> @jt.op(elementwise=True, vjp={"x": lambda g, x: g / (1 + abs(x)) ** 2})
+    ... def softsign(xp, x, /):
+    ...     "x / (1 + |x|), elementwise."
+    ...     return x / (1 + xp.abs(x))
+    >>> softsign(jt.tensor([-1.0, 3.0]))
+    Tensor([-0.5 ,  0.75])
+
+    Raises ``OpError`` where the signature or a rule is not well declared.
+    """
+    if forward is None:
+        return partial(_declare, **options)
+    return _declare(forward, **options)
+
+
+def _declare(forward: Any, *, name: str | None = None, attrs: tuple[str, ...] = (), **options: Any) -> Any:
+    signature = read_signature(forward, composite=options.get("composite", False), attrs=attrs)
+    doc = forward.__doc__ or ""
+    return make(Op(forward, name=name or forward.__name__, doc=doc, signature=signature, **options), forward)
+
+
+def unary(name: str, doc: str, *, vjp: Any, domain: Any = None, **options: Any) -> Callable[[Any], Tensor]:
+    """A row of a table: an elementwise function of ``x`` whose kernel is the namespace's function of that name."""
+    signature: Signature = (("x",), None, frozenset(), {})
+    made = Op(None, name=name, doc=doc, signature=signature, vjp={"x": vjp}, elementwise=True, domain=domain, **options)
+    return cast(Callable[[Any], Tensor], make(made))
+
+
+def binary(name: str, doc: str, *, vjp: Mapping[str, Any], domain: Any = None, **options: Any) -> Callable[[Any, Any], Tensor]:
+    """A row of a table: an elementwise function of ``x1`` and ``x2``."""
+    signature: Signature = (("x1", "x2"), None, frozenset(), {})
+    made = Op(None, name=name, doc=doc, signature=signature, vjp=vjp, elementwise=True, domain=domain, **options)
+    return cast(Callable[[Any, Any], Tensor], make(made))
+
+
+__all__ = ["Generic", "Op", "OpFunction", "binary", "make", "op", "unary", "zero"]

@@ -1,0 +1,130 @@
+"""The built-in ops, a file a family, registered through the same hook as anyone's.
+
+``jt.ops.NAME`` finds any registered op, a plugin's too: an unknown name loads the plugins.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+from .. import graph, plugins, registry
+from ..backend import owner
+from ..errors import DTypeError, GradientError
+from ..hookspecs import Register, hookimpl
+from ..tensor import Tensor, assign
+from . import creation, elementwise, indexing, linalg, reductions, shapes
+
+_FAMILIES = (creation, elementwise, shapes, reductions, linalg, indexing)
+_BUILTIN = {n: f for m in _FAMILIES for n, f in vars(m).items() if getattr(f, "op", None) and f.__module__.startswith("jitrench_core")}
+_BUILTIN = {f.op.name: f for f in _BUILTIN.values()}
+
+
+@hookimpl
+def register_ops(register: Register) -> None:
+    for function in _BUILTIN.values():
+        register(function)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _BUILTIN:
+        return _BUILTIN[name]
+    if name.startswith("__"):
+        raise AttributeError(name)
+    return registry.ops[name]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *registry.ops.entries})
+
+
+# -- Tensor's operators and methods are the ops ------------------------------------------------------------------------
+
+
+def _reflected(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    def call(self: Any, other: Any) -> Any:
+        return function(other, self)
+
+    return call
+
+
+def _in_place(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    def call(self: Any, other: Any) -> Any:
+        assign(self, function(self, other))
+        return self
+
+    return call
+
+
+def _comparison(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """``==`` and ``!=`` with something that is no array leave the answer to Python."""
+
+    def call(self: Any, other: Any) -> Any:
+        try:
+            return function(self, other)
+        except DTypeError:
+            return NotImplemented
+
+    return call
+
+
+OPERATORS: dict[str, Any] = {
+    "add": elementwise.add, "sub": elementwise.subtract, "mul": elementwise.multiply, "truediv": elementwise.divide,
+    "floordiv": elementwise.floor_divide, "mod": elementwise.remainder, "pow": elementwise.pow, "matmul": linalg.matmul,
+    "and": elementwise.bitwise_and, "or": elementwise.bitwise_or, "xor": elementwise.bitwise_xor,
+    "lshift": elementwise.bitwise_left_shift, "rshift": elementwise.bitwise_right_shift,
+}  # fmt: skip
+_COMMUTATIVE = ("add", "mul", "and", "or", "xor")
+_ATTACHED: dict[str, Any] = {
+    "__lt__": elementwise.less, "__le__": elementwise.less_equal,
+    "__gt__": elementwise.greater, "__ge__": elementwise.greater_equal,
+    "__eq__": _comparison(elementwise.equal), "__ne__": _comparison(elementwise.not_equal),
+    "__neg__": elementwise.negative, "__pos__": elementwise.positive, "__abs__": elementwise.abs,
+    "__invert__": elementwise.bitwise_invert,
+    "__getitem__": indexing.tensor_getitem, "__setitem__": indexing.tensor_setitem,
+}  # fmt: skip
+for _name, _function in OPERATORS.items():
+    _ATTACHED[f"__{_name}__"] = _function
+    _ATTACHED[f"__r{_name}__"] = _function if _name in _COMMUTATIVE else _reflected(_function)
+    _ATTACHED[f"__i{_name}__"] = _in_place(_function)
+METHODS = (
+    "sum", "mean", "prod", "max", "min", "var", "std", "argmax", "argmin", "all", "any",
+    "reshape", "squeeze", "astype", "exp", "log", "sqrt",
+)  # fmt: skip
+for _name, _function in (*_ATTACHED.items(), *((name, _BUILTIN[name]) for name in METHODS)):
+    setattr(Tensor, _name, _function)
+
+
+# -- the second injection: the few ops that the backward loop itself uses ------------------------------------------------
+
+
+def _match_dtype(r: Any, parent: Any) -> Any:
+    """A gradient in its input's dtype."""
+    dtype = owner(type(r.data)).core_dtype(parent.dtype)
+    if r.dtype == dtype:
+        return r
+    if r.dtype.kind == "c":
+        raise GradientError("differentiating through complex numbers is not implemented yet: a real input met a complex one")
+    return shapes.astype(r, dtype)
+
+
+def _zeros(shape: Any, dtype: Any, like: Any) -> Any:
+    core = owner(type(like.data)).core_dtype(dtype)
+    return creation.zeros(tuple(shape), dtype=core, device=like.device)
+
+
+graph.ops = SimpleNamespace(
+    add=elementwise.add,
+    astype=shapes.astype,
+    join=indexing.join,
+    match_dtype=_match_dtype,
+    matrix_transpose=shapes.matrix_transpose,
+    ones_like=_BUILTIN["ones_like"],
+    sum_to=shapes.sum_to,
+    to_device=shapes.to_device,
+    zeros=_zeros,
+)
+
+plugins.register(sys.modules[__name__], "jitrench-core")

@@ -1,0 +1,209 @@
+"""Elementwise ops: arithmetic, exponentials, trigonometry, activations of the core, comparisons and logic.
+
+At kinks and ties the convention is PyTorch's: ``abs`` and ``relu`` have slope 0 at 0, ``maximum`` and ``minimum`` share
+a tie half and half, and ``clip`` passes the gradient on its bounds.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..op import binary, op, unary, zero
+
+# -- arithmetic -----------------------------------------------------------------------------------------------------
+
+add = binary("add", "x1 + x2, elementwise.", vjp={"x1": lambda g: g, "x2": lambda g: g})
+subtract = binary("subtract", "x1 - x2, elementwise.", vjp={"x1": lambda g: g, "x2": lambda g: -g})
+multiply = binary("multiply", "x1 * x2, elementwise.", vjp={"x1": lambda g, x2: g * x2, "x2": lambda g, x1: g * x1})
+divide = binary(
+    "divide",
+    "x1 / x2, elementwise.",
+    vjp={"x1": lambda g, x2: g / x2, "x2": lambda g, x2, y: -g * y / x2},
+    domain=(0.5, 3.0),
+)
+floor_divide = binary(
+    "floor_divide", "The floor of x1 / x2; its gradient is zero.", vjp={"x1": zero, "x2": zero}, domain=(0.5, 3.0)
+)
+remainder = binary(
+    "remainder",
+    "x1 - x2 * floor(x1 / x2), with the sign of x2.",
+    vjp={"x1": lambda g: g, "x2": lambda g, x1, x2: -g * floor(x1 / x2)},
+    domain=(0.5, 3.0),
+)
+negative = unary("negative", "-x, elementwise.", vjp=lambda g: -g)
+positive = unary("positive", "A copy of x.", vjp=lambda g: g)
+abs = unary("abs", "|x|, elementwise; its slope at 0 is 0.", vjp=lambda g, x: g * sign(x), domain=(0.2, 3.0))
+sign = unary("sign", "-1, 0 or 1, elementwise; its gradient is zero.", vjp=zero, domain=(0.2, 3.0))
+floor = unary("floor", "The largest integer not above x; its gradient is zero.", vjp=zero, domain=(0.2, 0.8))
+ceil = unary("ceil", "The smallest integer not below x; its gradient is zero.", vjp=zero, domain=(0.2, 0.8))
+trunc = unary("trunc", "The integer nearest to x towards zero; its gradient is zero.", vjp=zero, domain=(0.2, 0.8))
+round = unary("round", "The nearest integer, halves to even; its gradient is zero.", vjp=zero, domain=(0.6, 1.4))
+square = unary("square", "x * x, elementwise.", vjp=lambda g, x: g * (2 * x))
+reciprocal = unary("reciprocal", "1 / x, elementwise.", vjp=lambda g, y: -g * (y * y), domain=(0.3, 3.0))
+
+
+def _pow_x1(g: Any, x1: Any, x2: Any) -> Any:
+    """x2 * x1**(x2 - 1); exactly zero where x2 is 0, also at x1 = 0."""
+    if isinstance(x2, (int, float)):
+        return g * (2 * x1) if x2 == 2 else g * (x2 * x1 ** (x2 - 1)) if x2 else g * 0
+    flat = x2 == 0
+    return g * where(flat, 0.0, x2 * x1 ** (where(flat, 1.0, x2) - 1))
+
+
+def _pow_x2(g: Any, x1: Any, x2: Any, y: Any) -> Any:
+    """y * log(x1); zero where x1 is 0 and x2 is not negative."""
+    if isinstance(x1, (int, float)):
+        return g * (y * math.log(x1)) if x1 > 0 else where(x2 >= 0, g * 0, g * math.nan) if x1 == 0 else g * math.nan
+    flat = (x1 == 0) & (x2 >= 0)
+    return g * where(flat, 0.0, y * log(where(flat, 1.0, x1)))
+
+
+pow = binary("pow", "x1 to the power x2, elementwise.", vjp={"x1": _pow_x1, "x2": _pow_x2}, domain=(0.5, 2.5))
+
+# -- exponentials and logarithms ------------------------------------------------------------------------------------
+
+exp = unary("exp", "e to the power x.", vjp=lambda g, y: g * y)
+expm1 = unary("expm1", "exp(x) - 1, exact near 0.", vjp=lambda g, y: g * (y + 1))
+log = unary("log", "The natural logarithm.", vjp=lambda g, x: g / x, domain=(0.1, 5.0))
+log1p = unary("log1p", "log(1 + x), exact near 0.", vjp=lambda g, x: g / (1 + x), domain=(-0.5, 5.0))
+log2 = unary("log2", "The logarithm to base 2.", vjp=lambda g, x: g / (x * math.log(2)), domain=(0.1, 5.0))
+log10 = unary("log10", "The logarithm to base 10.", vjp=lambda g, x: g / (x * math.log(10)), domain=(0.1, 5.0))
+sqrt = unary("sqrt", "The square root; its slope at 0 is infinite.", vjp=lambda g, y: g / (2 * y), domain=(0.1, 5.0))
+
+# -- trigonometric and hyperbolic -----------------------------------------------------------------------------------
+
+sin = unary("sin", "The sine of x, in radians.", vjp=lambda g, x: g * cos(x))
+cos = unary("cos", "The cosine of x, in radians.", vjp=lambda g, x: -g * sin(x))
+tan = unary("tan", "The tangent of x, in radians.", vjp=lambda g, y: g * (1 + y * y), domain=(-1.2, 1.2))
+asin = unary("asin", "The inverse sine.", vjp=lambda g, x: g / sqrt(1 - x * x), domain=(-0.9, 0.9))
+acos = unary("acos", "The inverse cosine.", vjp=lambda g, x: -g / sqrt(1 - x * x), domain=(-0.9, 0.9))
+atan = unary("atan", "The inverse tangent.", vjp=lambda g, x: g / (1 + x * x))
+sinh = unary("sinh", "The hyperbolic sine.", vjp=lambda g, x: g * cosh(x))
+cosh = unary("cosh", "The hyperbolic cosine.", vjp=lambda g, x: g * sinh(x))
+tanh = unary("tanh", "The hyperbolic tangent.", vjp=lambda g, y: g * (1 - y * y))
+asinh = unary("asinh", "The inverse hyperbolic sine.", vjp=lambda g, x: g / sqrt(1 + x * x))
+acosh = unary("acosh", "The inverse hyperbolic cosine.", vjp=lambda g, x: g / sqrt(x * x - 1), domain=(1.2, 4.0))
+atanh = unary("atanh", "The inverse hyperbolic tangent.", vjp=lambda g, x: g / (1 - x * x), domain=(-0.9, 0.9))
+atan2 = binary(
+    "atan2",
+    "The angle of the point (x2, x1), in radians.",
+    vjp={"x1": lambda g, x1, x2: g * x2 / (x1 * x1 + x2 * x2), "x2": lambda g, x1, x2: -g * x1 / (x1 * x1 + x2 * x2)},
+    domain=(0.3, 2.0),
+)
+
+# -- activations that any array user needs ---------------------------------------------------------------------------
+
+
+@op(elementwise=True, vjp=lambda g, y: g * (y * (1 - y)))
+def sigmoid(xp: Any, x: Any, /) -> Any:
+    """1 / (1 + exp(-x)), without overflow on either side."""
+    e = xp.exp(-xp.abs(x))
+    return xp.where(x >= 0, 1.0, e) / (1.0 + e)
+
+
+@op(elementwise=True, vjp=lambda g, y: where(y > 0, g, 0.0), domain=(0.2, 3.0))
+def relu(xp: Any, x: Any, /) -> Any:
+    """The larger of x and 0; its slope at 0 is 0."""
+    return xp.maximum(x, 0)
+
+
+@op(elementwise=True, vjp=lambda g, x: g * sigmoid(x))
+def softplus(xp: Any, x: Any, /) -> Any:
+    """log(1 + exp(x)), without overflow."""
+    return xp.maximum(x, 0.0) + xp.log1p(xp.exp(-xp.abs(x)))
+
+
+# -- choosing -------------------------------------------------------------------------------------------------------
+
+
+def _larger_x1(g: Any, x1: Any, x2: Any) -> Any:
+    return where(x1 < x2, 0.0, where(x1 == x2, g / 2, g))
+
+
+def _smaller_x1(g: Any, x1: Any, x2: Any) -> Any:
+    return where(x1 > x2, 0.0, where(x1 == x2, g / 2, g))
+
+
+maximum = binary(
+    "maximum",
+    "The larger of x1 and x2; a tie shares the gradient half and half.",
+    vjp={"x1": _larger_x1, "x2": lambda g, x1, x2: _larger_x1(g, x2, x1)},
+)
+minimum = binary(
+    "minimum",
+    "The smaller of x1 and x2; a tie shares the gradient half and half.",
+    vjp={"x1": _smaller_x1, "x2": lambda g, x1, x2: _smaller_x1(g, x2, x1)},
+)
+
+
+@op(
+    elementwise=True,
+    vjp={"condition": None, "x1": lambda g, condition: where(condition, g, 0.0), "x2": lambda g, condition: where(condition, 0.0, g)},
+    samples=lambda rng: ((rng.normal(size=(2, 3)) > 0, rng.normal(size=(2, 3)), rng.normal(size=(2, 3))), {}),
+)
+def where(xp: Any, condition: Any, x1: Any, x2: Any, /) -> Any:
+    """x1 where the boolean ``condition`` holds, else x2; the one not selected gets a gradient of exactly zero.
+
+    Both sides are computed before one is chosen, so a derivative that is infinite on the side not taken still meets that
+    zero, as in ``where(x > 0, sqrt(x), 0)`` at 0. Guard the argument, too: ``where(x > 0, sqrt(where(x > 0, x, 1.0)), 0.0)``.
+
+    >>> import jitrench_core as jt
+    >>> f = lambda x: jt.where(x > 0, jt.sqrt(jt.where(x > 0, x, 1.0)), 0.0)
+    >>> jt.grad(f)(0.0), jt.grad(f)(4.0)
+    (Tensor(0.), Tensor(0.25))
+    """
+    if isinstance(x1, (int, float)) and isinstance(x2, (int, float)):
+        x1 = xp.asarray(x1, device=condition.device)
+    return xp.where(condition, x1, x2)
+
+
+def _clip_x(g: Any, x: Any, min: Any, max: Any) -> Any:
+    inside = x == x if min is None and max is None else True
+    if min is not None:
+        inside = x >= min
+    if max is not None:
+        inside = (x <= max) if inside is True or min is None else inside & (x <= max)
+    return where(inside, g, 0.0)
+
+
+@op(
+    elementwise=True,
+    vjp={
+        "x": _clip_x,
+        "min": lambda g, x, min, max: where(x < min if max is None else (x < min) & (min < max), g, 0.0),
+        "max": lambda g, x, min, max: where(x > max if min is None else (x > max) | (max < min), g, 0.0),
+    },
+    samples=lambda rng: ((rng.normal(size=(3, 4)), -0.5, 0.5), {}),
+)
+def clip(xp: Any, x: Any, min: Any = None, max: Any = None, /) -> Any:
+    """x, limited to [min, max]; None is no limit. On a bound the gradient passes to x."""
+    if min is not None:
+        x = xp.maximum(x, min)
+    if max is not None:
+        x = xp.minimum(x, max)
+    return x if min is not None or max is not None else xp.positive(x)
+
+
+# -- comparisons and logic: nothing is recorded ----------------------------------------------------------------------
+
+_NONE = {"x1": None, "x2": None}
+equal = binary("equal", "x1 == x2, elementwise.", vjp=_NONE)
+not_equal = binary("not_equal", "x1 != x2, elementwise.", vjp=_NONE)
+less = binary("less", "x1 < x2, elementwise.", vjp=_NONE)
+less_equal = binary("less_equal", "x1 <= x2, elementwise.", vjp=_NONE)
+greater = binary("greater", "x1 > x2, elementwise.", vjp=_NONE)
+greater_equal = binary("greater_equal", "x1 >= x2, elementwise.", vjp=_NONE)
+logical_and = binary("logical_and", "x1 and x2, elementwise, of booleans.", vjp=_NONE)
+logical_or = binary("logical_or", "x1 or x2, elementwise, of booleans.", vjp=_NONE)
+logical_xor = binary("logical_xor", "Exactly one of x1 and x2, elementwise, of booleans.", vjp=_NONE)
+logical_not = unary("logical_not", "not x, elementwise, of booleans.", vjp=None)
+bitwise_and = binary("bitwise_and", "x1 & x2, elementwise, of integers or booleans.", vjp=_NONE)
+bitwise_or = binary("bitwise_or", "x1 | x2, elementwise, of integers or booleans.", vjp=_NONE)
+bitwise_xor = binary("bitwise_xor", "x1 ^ x2, elementwise, of integers or booleans.", vjp=_NONE)
+bitwise_invert = unary("bitwise_invert", "~x, elementwise, of integers or booleans.", vjp=None)
+bitwise_left_shift = binary("bitwise_left_shift", "x1 << x2, elementwise, of integers.", vjp=_NONE)
+bitwise_right_shift = binary("bitwise_right_shift", "x1 >> x2, elementwise, of integers.", vjp=_NONE)
+isfinite = unary("isfinite", "Whether x is neither infinite nor NaN.", vjp=None)
+isinf = unary("isinf", "Whether x is infinite.", vjp=None)
+isnan = unary("isnan", "Whether x is NaN.", vjp=None)

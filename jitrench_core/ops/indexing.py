@@ -1,0 +1,426 @@
+"""Reading and writing parts of a tensor: slices, integers, ellipsis, new axes, boolean and integer arrays.
+
+A key is split into a template, an attribute in which ``ARRAY`` marks the places of index arrays, and the index arrays, which
+are array inputs. The generic forwards below need nothing beyond the Array API standard; backends have faster kernels.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, final
+
+from ..backend import owner
+from ..dtypes import dtype as as_dtype
+from ..errors import OpError, TransformError
+from ..graph import Piece
+from ..op import op
+from ..tensor import Tensor, asarray, assign
+from .shapes import broadcast_to, expand_dims, permute_dims, reshape, sum_to
+
+
+@final
+class _Array:
+    def __repr__(self) -> str:
+        return "ARRAY"
+
+    def __reduce__(self) -> str:
+        return "ARRAY"
+
+
+ARRAY = _Array()
+Key = tuple[Any, ...]
+
+
+def split_key(x: Tensor, key: Any) -> tuple[Key, tuple[Any, ...]]:
+    """A user's key as a template and the index arrays that belong in it."""
+    template: list[Any] = []
+    arrays: list[Any] = []
+    for k in key if isinstance(key, tuple) else (key,):
+        if k is None or k is Ellipsis:
+            template.append(k)
+        elif isinstance(k, slice):
+            template.append(slice(*(None if v is None else int(v.__index__()) for v in (k.start, k.stop, k.step))))
+        elif isinstance(k, bool):
+            raise OpError("a single bool is no index: use a boolean array of the tensor's shape, or None for a new axis")
+        elif isinstance(k, int):
+            template.append(k)
+        elif isinstance(k, (Tensor, list)) or hasattr(k, "shape"):
+            a = asarray(k, device=x.device) if isinstance(k, list) else asarray(k)
+            if isinstance(k, list) and a.size == 0:
+                a = asarray(k, dtype="int64", device=x.device)
+            if a.dtype.kind not in "iub":
+                raise OpError(f"an index array must be of integers or booleans; got {a.dtype} of shape {a.shape}")
+            if not a.shape and type(k) is not Tensor:
+                template.append(int(a.item()))
+            else:
+                template.append(ARRAY)
+                arrays.append(a)
+        else:
+            raise OpError(f"cannot index by {type(k).__name__}: use ints, slices, ..., None, or arrays of ints or bools")
+    if sum(k is Ellipsis for k in template) > 1:
+        raise OpError("an index can have only one ellipsis (...)")
+    return tuple(template), tuple(arrays)
+
+
+def joined(key: Key, indices: tuple[Any, ...]) -> Key:
+    """The template with the index arrays in their places."""
+    rest = iter(indices)
+    return tuple(next(rest) if k is ARRAY else k for k in key)
+
+
+def _plan(xp: Any, x: Any, key: Key, indices: tuple[Any, ...]) -> tuple[Any, tuple[int, ...]]:
+    """For each element that ``key`` selects, its place in x's row-major order; and the result's shape."""
+    shape = tuple(x.shape)
+    full: list[Any] = []
+    used = sum(len(a.shape) if _is_mask(xp, a) else 1 for a in indices) + sum(isinstance(k, (int, slice)) for k in key)
+    if used > len(shape):
+        raise IndexError(f"too many indices: {used} for {len(shape)} dimension(s)")
+    template = key if Ellipsis in key else (*key, Ellipsis)
+    for k in template:
+        full.extend([slice(None)] * (len(shape) - used) if k is Ellipsis else [k])
+    rest = iter(indices)
+    dim = 0
+    parts: list[tuple[str, Any, int]] = []  # kind, positions along the dimension, its stride
+    strides = [math.prod(shape[i + 1 :]) for i in range(len(shape))]
+    for k in full:
+        if k is None:
+            parts.append(("new", 1, 0))
+        elif isinstance(k, slice):
+            positions = range(*k.indices(shape[dim]))
+            parts.append(("slice", positions, strides[dim]))
+            dim += 1
+        elif k is ARRAY:
+            a = next(rest)
+            for one in xp.nonzero(a) if _is_mask(xp, a) else (a,):
+                parts.append(("array", xp.where(one < 0, one + shape[dim], one), strides[dim]))
+                dim += 1
+        else:
+            if not -shape[dim] <= k < shape[dim]:
+                raise IndexError(f"index {k} is out of bounds for axis {dim} with size {shape[dim]}")
+            parts.append(("array" if indices else "int", k % shape[dim], strides[dim]))
+            dim += 1
+    advanced = [i for i, p in enumerate(parts) if p[0] == "array"]
+    arrays = [parts[i][1] for i in advanced if not isinstance(parts[i][1], int)]
+    wide = tuple(xp.broadcast_arrays(*arrays)[0].shape) if arrays else ()
+    adjacent = bool(advanced) and advanced[-1] - advanced[0] + 1 == len(advanced)
+    out: list[int] = []  # the result's shape, and where each part's axes begin in it
+    begin: dict[int, int] = {}
+    if advanced and not adjacent:
+        out.extend(wide)
+        begin.update(dict.fromkeys(advanced, 0))
+    for i, (kind, what, _) in enumerate(parts):
+        if kind == "array":
+            if i == advanced[0] and adjacent:
+                begin.update(dict.fromkeys(advanced, len(out)))
+                out.extend(wide)
+        elif kind != "int":
+            begin[i] = len(out)
+            out.append(1 if kind == "new" else len(what))
+    device = x.device
+    total = xp.zeros(tuple(out), dtype=xp.int64, device=device)
+    for i, (kind, what, stride) in enumerate(parts):
+        if kind == "new":
+            continue
+        if isinstance(what, int):
+            total = total + what * stride
+            continue
+        if kind == "slice":
+            what = xp.asarray(list(what), dtype=xp.int64, device=device)
+        what = xp.astype(what, xp.int64)
+        after = len(out) - begin[i] - (len(wide) if kind == "array" else 1)
+        total = total + xp.reshape(what * stride, (*tuple(what.shape), *(1,) * after))
+    return total, tuple(out)
+
+
+def _is_mask(xp: Any, a: Any) -> bool:
+    return bool(a.dtype == xp.bool)
+
+
+def _is_basic(key: Key) -> bool:
+    return not any(k is ARRAY for k in key)
+
+
+def _padded(key: Key, ndim: int) -> Key:
+    """The standard wants an ellipsis where a key is shorter than the array has axes."""
+    used = sum(k is not None and k is not Ellipsis for k in key)
+    return key if Ellipsis in key or used >= ndim else (*key, Ellipsis)
+
+
+def _getitem_samples(rng: Any) -> Any:
+    return (rng.normal(size=(3, 4)), rng.integers(0, 3, size=5)), {"key": (ARRAY, slice(1, None, 2))}
+
+
+@op(
+    linear=("x",),
+    vjp={"x": lambda g, indices, key: Piece((key, indices), g), "indices": None},
+    samples=_getitem_samples,
+)
+def getitem(xp: Any, x: Any, /, *indices: Any, key: Key) -> Any:
+    """x[key]: what ``key`` selects, with NumPy's rules. Users write ``x[...]``."""
+    if _is_basic(key):
+        return x[_padded(key, len(x.shape))]
+    if key == (ARRAY,) and _is_mask(xp, indices[0]):
+        return x[indices[0]]
+    places, shape = _plan(xp, x, key, indices)
+    return xp.reshape(xp.take(xp.reshape(x, (-1,)), xp.reshape(places, (-1,)), axis=0), shape)
+
+
+@op(
+    vjp={
+        "x": lambda g, indices, key: setitem(g, 0.0, *indices, key=key),
+        "value": lambda g, indices, key, value_shape: sum_to(getitem(g, *indices, key=key), value_shape),
+        "indices": None,
+    },
+    samples=lambda rng: ((rng.normal(size=(3, 4)), rng.normal(size=(3,))), {"key": (slice(None), 1)}),
+)
+def setitem(xp: Any, x: Any, value: Any, /, *indices: Any, key: Key) -> Any:
+    """A copy of x in which ``value`` stands at ``key``. Users write ``x[...] = value``."""
+    if _is_basic(key):
+        y = xp.asarray(x, copy=True)
+        y[_padded(key, len(x.shape))] = value if isinstance(value, (int, float)) else xp.astype(value, x.dtype)
+        return y
+    places, shape = _plan(xp, x, key, indices)
+    if isinstance(value, (int, float)):
+        value = xp.asarray(value, dtype=x.dtype, device=x.device)
+    value = xp.reshape(xp.broadcast_to(xp.astype(value, x.dtype), shape), (-1,))
+    flat, places = xp.reshape(x, (-1,)), xp.reshape(places, (-1,))
+    if not flat.shape[0] or not places.shape[0]:
+        return xp.asarray(x, copy=True)
+    order, every, last = _by_place(xp, places, flat, "right")
+    last = last - 1
+    near = xp.where(last < 0, 0, last)
+    hit = (last >= 0) & (xp.take(places, xp.take(order, near), axis=0) == every)
+    return xp.reshape(xp.where(hit, xp.take(value, xp.take(order, near), axis=0), flat), tuple(x.shape))
+
+
+def _by_place(xp: Any, places: Any, flat: Any, side: str) -> tuple[Any, Any, Any]:
+    """The stable order of ``places``, every place there is, and where each would be inserted."""
+    order = xp.argsort(places, stable=True)
+    every = xp.arange(flat.shape[0], dtype=places.dtype, device=flat.device)
+    return order, every, xp.searchsorted(xp.take(places, order, axis=0), every, side=side)
+
+
+@setitem.jvp
+def _(primals: Any, tangents: Any, *, key: Key) -> Any:
+    (x, value, *indices), (dx, dvalue, *_) = primals, tangents
+    dx = x * 0.0 if dx is None else dx
+    return setitem(x, value, *indices, key=key), setitem(dx, 0.0 if dvalue is None else dvalue, *indices, key=key)
+
+
+def _pieces_vjp(g: Any, arrays: Any, keys: Any) -> tuple[Any, ...]:
+    out: list[Any] = []
+    i = 0
+    for key, n in keys:
+        out += [getitem(g, *arrays[i + 1 : i + 1 + n], key=key), *[None] * n]
+        i += 1 + n
+    return tuple(out)
+
+
+@op(
+    vjp={"arrays": _pieces_vjp},
+    samples=lambda rng: (
+        (rng.normal(size=(4,)), rng.normal(size=(2, 4)), rng.integers(0, 3, size=2)),
+        {"shape": (3, 4), "dtype": "float64", "keys": (((1,), 0), ((ARRAY,), 1))},
+    ),
+)
+def scatter_pieces(xp: Any, /, *arrays: Any, shape: tuple[int, ...], dtype: Any, keys: Any) -> Any:
+    """Zeros of ``shape`` with values added at keys: the gradient of indexing, for all pieces of one array at once.
+
+    ``keys`` holds ``(template, n)`` for each piece; ``arrays`` its values, followed by its n index arrays. Repeated places add up.
+    """
+    value = arrays[0]
+    z = xp.zeros(shape, dtype=owner(type(value)).native_dtype(as_dtype(dtype)), device=value.device)
+    i = 0
+    for key, n in keys:
+        v, indices = xp.astype(arrays[i], z.dtype), arrays[i + 1 : i + 1 + n]
+        i += 1 + n
+        if _is_basic(key):
+            at = _padded(key, len(shape))
+            z[at] = z[at] + v
+            continue
+        places, picked = _plan(xp, z, key, indices)
+        v, places = xp.reshape(xp.broadcast_to(v, picked), (-1,)), xp.reshape(places, (-1,))
+        flat = xp.reshape(z, (-1,))
+        if not flat.shape[0] or not places.shape[0]:
+            continue
+        order, every, start = _by_place(xp, places, flat, "left")
+        times = xp.searchsorted(xp.take(places, order, axis=0), every, side="right") - start
+        for k in range(int(xp.max(times))):  # the k-th value of each place, all places at once
+            at = xp.where(k < times, start + k, 0)
+            flat = flat + xp.where(k < times, xp.take(v, xp.take(order, at, axis=0), axis=0), 0.0)
+        z = xp.reshape(flat, shape)
+    return z
+
+
+@scatter_pieces.jvp
+def _(primals: Any, tangents: Any, *, shape: Any, dtype: Any, keys: Any) -> Any:
+    values = {sum(1 + n for _, n in keys[:i]) for i in range(len(keys))}
+    moved = [
+        (x * 0.0 if t is None else t) if i in values else x for i, (x, t) in enumerate(zip(primals, tangents, strict=True))
+    ]
+    return tuple(scatter_pieces(*a, shape=shape, dtype=dtype, keys=keys) for a in (primals, moved))
+
+
+def join(node: Any, pieces: list[Any]) -> Any:
+    """Everything that has come for ``node``, pieces and whole gradients, as one gradient."""
+    whole = [p for p in pieces if type(p) is not Piece]
+    parts = [p for p in pieces if type(p) is Piece]
+    flat = [a for p in parts for a in (p.value, *p.key[1])]
+    data = parts[0].value.data
+    dtype = owner(type(data)).core_dtype(node.dtype)
+    y = scatter_pieces(*flat, shape=tuple(node.shape), dtype=dtype, keys=tuple((p.key[0], len(p.key[1])) for p in parts))
+    for g in whole:
+        y = y + g
+    return y
+
+
+# -- under vmap -----------------------------------------------------------------------------------------------------
+
+
+def _no_masks(indices: tuple[Any, ...], batched: tuple[bool, ...]) -> None:
+    if any(b and a.dtype.kind == "b" for a, b in zip(indices, batched, strict=True)):
+        raise TransformError(
+            "a boolean mask that differs between the examples of vmap selects different numbers of elements: "
+            "use jt.where(mask, x, other), which keeps the shape"
+        )
+
+
+def _front(key: Key, indices: tuple[Any, ...], flags: tuple[bool, ...], ndim: int) -> tuple[int, int, bool]:
+    """Of x[key] for one example: where index arrays' axes begin, how many they are, and whether any array is batched."""
+    used = sum(k is not None and k is not Ellipsis for k in key) + sum(
+        a.ndim - b - 1 for a, b in zip(indices, flags, strict=True) if a.dtype.kind == "b"
+    )
+    spread_key: list[Any] = []
+    for k in key if Ellipsis in key else (*key, Ellipsis):
+        spread_key.extend([slice(None)] * (ndim - used) if k is Ellipsis else [k])
+    places = [i for i, k in enumerate(spread_key) if k is ARRAY or isinstance(k, int)]
+    adjacent = places[-1] - places[0] + 1 == len(places)
+    begin = places[0] if adjacent else 0
+    begin = sum(1 for k in spread_key[:begin] if k is None or isinstance(k, slice))
+    wide = max(1 if a.dtype.kind == "b" else a.ndim - b for a, b in zip(indices, flags, strict=True))
+    return begin, wide, any(flags)
+
+
+def _batch_key(x: Any, key: Key, indices: tuple[Any, ...], flags: tuple[bool, ...]) -> tuple[Key, tuple[Any, ...]]:
+    """A key into the batch, each of whose arrays carries the examples' own leading axis of indices."""
+    size = x.shape[0]
+    wide = max(1 if a.dtype.kind == "b" else a.ndim - b for a, b in zip(indices, flags, strict=True))
+    rows = reshape(arange_like(size, x), (size, *(1,) * wide))
+    moved = [
+        reshape(a, (a.shape[0], *(1,) * (wide - a.ndim + 1), *a.shape[1:])) if b else a
+        for a, b in zip(indices, flags, strict=True)
+    ]
+    return (ARRAY, *key), (rows, *moved)
+
+
+def arange_like(n: int, x: Any) -> Any:
+    """0 .. n-1 on x's device."""
+    from .creation import arange
+
+    return arange(n, dtype="int64", device=x.device)
+
+
+def _move_batch(y: Any, begin: int) -> Any:
+    """From an axis at ``begin`` to the front."""
+    return permute_dims(y, (begin, *(i for i in range(y.ndim) if i != begin))) if begin else y
+
+
+@getitem.batch
+def _(batched: tuple[bool, ...], x: Any, /, *indices: Any, key: Key) -> Any:
+    flags = batched[1:]
+    _no_masks(indices, flags)
+    if _is_basic(key):
+        return getitem(x, key=(slice(None), *key))
+    if not batched[0]:
+        x = broadcast_to(expand_dims(x, axis=0), (next(a.shape[0] for a, b in zip(indices, flags, strict=True) if b), *x.shape))
+    begin, wide, per_example = _front(key, indices, flags, x.ndim - 1)
+    if per_example or begin == 0:
+        new_key, arrays = _batch_key(x, key, indices, flags)
+        y = getitem(x, *arrays, key=new_key)
+        return _place(y, begin, wide, _adjacent(new_key, x.ndim, arrays))
+    return getitem(x, *indices, key=(slice(None), *key))
+
+
+def _adjacent(key: Key, ndim: int, indices: tuple[Any, ...]) -> bool:
+    return _front(key, indices, (False,) * len(indices), ndim)[0] == 0
+
+
+def _place(y: Any, begin: int, wide: int, in_front: bool) -> Any:
+    """The batch is on axis 0 with the arrays' axes behind it; put these where one example has them."""
+    if begin == 0:
+        return y
+    arrays = tuple(range(1, 1 + wide))
+    before = tuple(range(1 + wide, 1 + wide + begin))
+    return permute_dims(y, (0, *before, *arrays, *range(1 + wide + begin, y.ndim)))
+
+
+@setitem.batch
+def _(batched: tuple[bool, ...], x: Any, value: Any, /, *indices: Any, key: Key) -> Any:
+    flags = batched[2:]
+    _no_masks(indices, flags)
+    size = next(a.shape[0] for a, b in zip((x, value, *indices), batched, strict=True) if b)
+    if not batched[0]:
+        x = broadcast_to(expand_dims(x, axis=0), (size, *x.shape))
+    shape = _shape_of(x.shape[1:], key, indices, flags, x)
+    if isinstance(value, Tensor):
+        if batched[1]:
+            value = reshape(value, (size, *(1,) * (len(shape) - value.ndim + 1), *value.shape[1:]))
+        value = broadcast_to(value, (size, *shape))
+    if _is_basic(key):
+        return setitem(x, value, key=(slice(None), *key))
+    begin, wide, _ = _front(key, indices, flags, x.ndim - 1)
+    new_key, arrays = _batch_key(x, key, indices, flags)
+    if isinstance(value, Tensor) and begin:
+        before, arrays_axes = tuple(range(1, 1 + begin)), tuple(range(1 + begin, 1 + begin + wide))
+        value = permute_dims(value, (0, *arrays_axes, *before, *range(1 + begin + wide, value.ndim)))
+    return setitem(x, value, *arrays, key=new_key)
+
+
+def _shape_of(shape: tuple[int, ...], key: Key, indices: tuple[Any, ...], flags: tuple[bool, ...], like: Any) -> Any:
+    """The shape of one example's x[key]."""
+    one = tuple(a[0] if b else a for a, b in zip(indices, flags, strict=True))
+    from .creation import zeros
+
+    return getitem(zeros(shape, device=like.device), *one, key=key).shape
+
+
+@scatter_pieces.batch
+def _(batched: tuple[bool, ...], /, *arrays: Any, shape: tuple[int, ...], dtype: Any, keys: Any) -> Any:
+    size = next(a.shape[0] for a, b in zip(arrays, batched, strict=True) if b)
+    out: list[Any] = []
+    new_keys = []
+    i = 0
+    for key, n in keys:
+        v, indices, flags = arrays[i], arrays[i + 1 : i + 1 + n], batched[i + 1 : i + 1 + n]
+        if not batched[i]:
+            v = broadcast_to(expand_dims(v, axis=0), (size, *v.shape))
+        i += 1 + n
+        if _is_basic(key):
+            out.append(v)
+            new_keys.append(((slice(None), *key), 0))
+            continue
+        begin, wide, _ = _front(key, indices, flags, len(shape))
+        new_key, moved = _batch_key(v, key, indices, flags)
+        if begin:
+            before, arrays_axes = tuple(range(1, 1 + begin)), tuple(range(1 + begin, 1 + begin + wide))
+            v = permute_dims(v, (0, *arrays_axes, *before, *range(1 + begin + wide, v.ndim)))
+        out += [v, *moved]
+        new_keys.append((new_key, len(moved)))
+    return scatter_pieces(*out, shape=(size, *shape), dtype=dtype, keys=tuple(new_keys))
+
+
+# -- what Tensor's brackets do ----------------------------------------------------------------------------------------
+
+
+def tensor_getitem(self: Tensor, key: Any) -> Tensor:
+    """x[key]"""
+    template, arrays = split_key(self, key)
+    return getitem(self, *arrays, key=template)
+
+
+def tensor_setitem(self: Tensor, key: Any, value: Any) -> None:
+    """x[key] = value, on the same Tensor, with the right gradient for both."""
+    template, arrays = split_key(self, key)
+    assign(self, setitem(self, value, *arrays, key=template))
+
+

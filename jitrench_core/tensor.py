@@ -1,0 +1,474 @@
+"""``Tensor``: an array of some backend, and the node that recorded it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, final
+
+from . import backend as backends
+from . import graph
+from .backend import Device, owner
+from .dtypes import DType
+from .dtypes import dtype as as_dtype
+from .errors import DTypeError, GradientError, JITrenchError, NoGradientError, ShapeError, TransformError
+
+# What a user may pass where an array is expected: a Tensor, a backend's array, or a Python scalar.
+ArrayLike = Any
+
+
+@final
+class Tensor:
+    """An array with a derivative. Make one with ``jt.tensor`` (copies) or ``jt.asarray`` (does not when it need not).
+
+    Two slots: ``data``, a backend's array, and ``node``, what recorded it (None when nothing is). The operators and most
+    methods are the ops themselves: ``Tensor.__add__`` is ``jt.add``. Tensors compare elementwise and hash by identity.
+    """
+
+    __slots__ = ("data", "node")
+    __array_ufunc__ = None  # NumPy's operators leave ``ndarray + tensor`` to us
+
+    def __init__(self, data: Any, node: Any = None) -> None:
+        self.data = data
+        self.node = node
+
+    __hash__ = object.__hash__
+
+    if TYPE_CHECKING:  # attached in ops/__init__.py; tests/test_typing.py holds these lines against what is attached
+        __add__: Callable[[Tensor, ArrayLike], Tensor]
+        __radd__: Callable[[Tensor, ArrayLike], Tensor]
+        __sub__: Callable[[Tensor, ArrayLike], Tensor]
+        __rsub__: Callable[[Tensor, ArrayLike], Tensor]
+        __mul__: Callable[[Tensor, ArrayLike], Tensor]
+        __rmul__: Callable[[Tensor, ArrayLike], Tensor]
+        __truediv__: Callable[[Tensor, ArrayLike], Tensor]
+        __rtruediv__: Callable[[Tensor, ArrayLike], Tensor]
+        __floordiv__: Callable[[Tensor, ArrayLike], Tensor]
+        __rfloordiv__: Callable[[Tensor, ArrayLike], Tensor]
+        __mod__: Callable[[Tensor, ArrayLike], Tensor]
+        __rmod__: Callable[[Tensor, ArrayLike], Tensor]
+        __pow__: Callable[[Tensor, ArrayLike], Tensor]
+        __rpow__: Callable[[Tensor, ArrayLike], Tensor]
+        __matmul__: Callable[[Tensor, ArrayLike], Tensor]
+        __rmatmul__: Callable[[Tensor, ArrayLike], Tensor]
+        __and__: Callable[[Tensor, ArrayLike], Tensor]
+        __rand__: Callable[[Tensor, ArrayLike], Tensor]
+        __or__: Callable[[Tensor, ArrayLike], Tensor]
+        __ror__: Callable[[Tensor, ArrayLike], Tensor]
+        __xor__: Callable[[Tensor, ArrayLike], Tensor]
+        __rxor__: Callable[[Tensor, ArrayLike], Tensor]
+        __lshift__: Callable[[Tensor, ArrayLike], Tensor]
+        __rlshift__: Callable[[Tensor, ArrayLike], Tensor]
+        __rshift__: Callable[[Tensor, ArrayLike], Tensor]
+        __rrshift__: Callable[[Tensor, ArrayLike], Tensor]
+        __lt__: Callable[[Tensor, ArrayLike], Tensor]
+        __le__: Callable[[Tensor, ArrayLike], Tensor]
+        __gt__: Callable[[Tensor, ArrayLike], Tensor]
+        __ge__: Callable[[Tensor, ArrayLike], Tensor]
+        __neg__: Callable[[Tensor], Tensor]
+        __pos__: Callable[[Tensor], Tensor]
+        __abs__: Callable[[Tensor], Tensor]
+        __invert__: Callable[[Tensor], Tensor]
+
+        def __eq__(self, other: object) -> Tensor: ...  # type: ignore[override]
+        def __ne__(self, other: object) -> Tensor: ...  # type: ignore[override]
+        def __getitem__(self, key: Any) -> Tensor: ...
+        def __setitem__(self, key: Any, value: ArrayLike) -> None: ...
+        def __iadd__(self, other: ArrayLike) -> Tensor: ...
+        def __isub__(self, other: ArrayLike) -> Tensor: ...
+        def __imul__(self, other: ArrayLike) -> Tensor: ...
+        def __itruediv__(self, other: ArrayLike) -> Tensor: ...
+        def __ifloordiv__(self, other: ArrayLike) -> Tensor: ...
+        def __imod__(self, other: ArrayLike) -> Tensor: ...
+        def __ipow__(self, other: ArrayLike) -> Tensor: ...
+        def __imatmul__(self, other: ArrayLike) -> Tensor: ...
+
+        def sum(self, *, axis: Any = None, keepdims: bool = False) -> Tensor: ...
+        def mean(self, *, axis: Any = None, keepdims: bool = False) -> Tensor: ...
+        def prod(self, *, axis: Any = None, keepdims: bool = False) -> Tensor: ...
+        def max(self, *, axis: Any = None, keepdims: bool = False) -> Tensor: ...
+        def min(self, *, axis: Any = None, keepdims: bool = False) -> Tensor: ...
+        def var(self, *, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Tensor: ...
+        def std(self, *, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Tensor: ...
+        def argmax(self, *, axis: int | None = None, keepdims: bool = False) -> Tensor: ...
+        def argmin(self, *, axis: int | None = None, keepdims: bool = False) -> Tensor: ...
+        def all(self, *, axis: Any = None, keepdims: bool = False) -> Tensor: ...
+        def any(self, *, axis: Any = None, keepdims: bool = False) -> Tensor: ...
+        def reshape(self, shape: int | tuple[int, ...]) -> Tensor: ...
+        def squeeze(self, axis: int | tuple[int, ...]) -> Tensor: ...
+        def astype(self, dtype: Any) -> Tensor: ...
+        def exp(self) -> Tensor: ...
+        def log(self) -> Tensor: ...
+        def sqrt(self) -> Tensor: ...
+
+    # -- what it is -------------------------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The length of each axis."""
+        return tuple(self.data.shape)
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self.data.shape)
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        n = 1
+        for length in self.data.shape:
+            n *= length
+        return n
+
+    @property
+    def dtype(self) -> DType:
+        """The data type, one of the core's own such as ``jt.float32``."""
+        return owner(type(self.data)).core_dtype(self.data.dtype)  # type: ignore[no-any-return]
+
+    @property
+    def device(self) -> Device:
+        """Where the array lives; equal to its spelling, ``t.device == "numpy"``."""
+        return owner(type(self.data)).device_of(self.data)  # type: ignore[no-any-return]
+
+    @property
+    def T(self) -> Tensor:
+        """The transpose of a 2-d tensor."""
+        if self.ndim != 2:
+            raise ShapeError(f".T needs 2 dimensions, this tensor has {self.ndim}: use .mT, or jt.permute_dims(x, axes)")
+        return self.mT
+
+    @property
+    def mT(self) -> Tensor:
+        """The last two axes swapped."""
+        return graph.ops.matrix_transpose(self)  # type: ignore[no-any-return]
+
+    def __len__(self) -> int:
+        if not self.data.shape:
+            raise ShapeError("len() of a 0-d tensor")
+        return int(self.data.shape[0])
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if not self.data.shape:
+            raise ShapeError("iteration over a 0-d tensor")
+        return (self[i] for i in range(self.data.shape[0]))
+
+    def __contains__(self, value: ArrayLike) -> bool:
+        return bool((self == value).any())
+
+    # -- the graph --------------------------------------------------------------------------------------------------
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether operations on this tensor are recorded. Set it on a tensor that nothing recorded, to make it a leaf."""
+        return self.node is not None
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        if value and self.node is None:
+            made = leaf(self)
+            assign(self, made)
+            self.node = made.node
+        elif not value and self.node is not None:
+            if not self.is_leaf:
+                raise GradientError("only a leaf can stop requiring a gradient; take y.detach() of a computed tensor")
+            self.node = None
+
+    @property
+    def is_leaf(self) -> bool:
+        """True for a tensor that no recorded operation made."""
+        return self.node is None or type(self.node) is graph.Leaf
+
+    @property
+    def name(self) -> str | None:
+        """The name shown in graph pictures; only a recorded tensor can have one."""
+        return getattr(self.node, "name", None)
+
+    @name.setter
+    def name(self, value: str | None) -> None:
+        if self.node is None:
+            raise NoGradientError("a name belongs to a tensor's graph: create it with requires_grad=True to name it")
+        self.node.name = value
+
+    @property
+    def grad(self) -> Tensor | None:
+        """What ``backward`` has added up here so far: None before the first. ``NoGradientError`` where none can come."""
+        if self.node is None:
+            raise NoGradientError(
+                "this tensor has no .grad because it does not require one: create it with requires_grad=True"
+            )
+        if type(self.node) is not graph.Leaf and not hasattr(self.node, "grad"):
+            raise NoGradientError(
+                "this tensor has no .grad because it is not a leaf: call .retain_grad() on it before backward, "
+                "or differentiate with respect to it by jt.grad"
+            )
+        return self.node.grad  # type: ignore[no-any-return]
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if self.node is None:
+            raise NoGradientError("a tensor that does not require a gradient cannot hold one: set requires_grad first")
+        if value is not None and (type(value) is not Tensor or value.shape != self.shape):
+            raise ShapeError(f".grad must be None or a Tensor of shape {self.shape}")
+        self.node.grad = value
+
+    def zero_grad(self) -> None:
+        """Forget ``grad``: the next ``backward`` starts from nothing."""
+        if self.node is not None and (type(self.node) is graph.Leaf or hasattr(self.node, "grad")):
+            self.node.grad = None
+
+    clear_grad = zero_grad
+
+    def retain_grad(self) -> None:
+        """Keep the gradient of this computed tensor, too, in the next ``backward``."""
+        if self.node is None:
+            raise NoGradientError("retain_grad on a tensor that does not require a gradient")
+        if type(self.node) is graph.Node:
+            self.node.__class__ = graph.RetainedNode
+        if not hasattr(self.node, "grad"):
+            self.node.grad = None
+
+    def backward(
+        self, grad: ArrayLike | None = None, *, retain_graph: bool = False, create_graph: bool = False
+    ) -> None:
+        """Add the gradient of this tensor to ``.grad`` of every leaf that leads to it, and free the graph.
+
+        ``grad`` weights a non-scalar output, with its shape. ``retain_graph`` keeps the graph for another pass;
+        ``create_graph`` keeps it and records the gradients themselves, for higher derivatives.
+
+        Raises ``GradientError`` where nothing was recorded or the output is no scalar, and ``FreedGraphError`` where an
+        earlier pass consumed the graph.
+
+        >>> import jitrench_core as jt
+        >>> x = jt.tensor([1.0, 2.0], requires_grad=True)
+        >>> (x * x).sum().backward()
+        >>> x.grad
+        Tensor([2., 4.])
+        """
+        if self.node is None:
+            raise GradientError(
+                "backward from a tensor that nothing recorded: no input requires a gradient, or it was computed under "
+                "jt.no_grad() or after detach(). Create an input with requires_grad=True."
+            )
+        seed = grad if grad is None or type(grad) is Tensor else asarray(grad, dtype=self.dtype, device=self.device)
+        graph.backward(self, seed, retain_graph, create_graph)
+
+    def detach(self) -> Tensor:
+        """The same values with nothing recorded."""
+        return Tensor(self.data)
+
+    # -- out of the tensor -------------------------------------------------------------------------------------------
+
+    def numpy(self) -> Any:
+        """A NumPy array of the values, detached; read-only where it shares the tensor's memory (copy it to write)."""
+        array = owner(type(self.data)).to_numpy(self.data)
+        if array.base is not None or array is self.data:
+            array = array.view()
+            array.flags.writeable = False
+        return array
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        if self.node is not None:
+            raise GradientError("np.asarray of a tensor that requires a gradient would lose it: use .numpy() or .detach()")
+        array = self.numpy()
+        if dtype is not None and array.dtype != dtype:
+            return array.astype(dtype)
+        return array.copy() if copy else array
+
+    def item(self) -> Any:
+        """The value of a tensor of one element, as a Python scalar."""
+        if self.size != 1:
+            raise ShapeError(f"item() needs one element, this tensor has shape {self.shape}: use .tolist()")
+        return owner(type(self.data)).to_numpy(self.data).item()
+
+    def tolist(self) -> Any:
+        """The values as nested lists of Python scalars."""
+        return owner(type(self.data)).to_numpy(self.data).tolist()
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __complex__(self) -> complex:
+        return complex(self.item())
+
+    def __index__(self) -> int:
+        if self.dtype.kind not in "iu":
+            raise DTypeError(f"a {self.dtype} tensor cannot be an index: use an integer one, or int(x)")
+        return int(self.item())
+
+    def __bool__(self) -> bool:
+        if self.size != 1:
+            raise ShapeError(f"the truth of a tensor of shape {self.shape} is ambiguous: use .any() or .all()")
+        return bool(self.item())
+
+    def to(self, device: Any) -> Tensor:
+        """This tensor on another device; itself where it already is. The gradient comes back to this device."""
+        target = backends.device(device)
+        return self if target == self.device else graph.ops.to_device(self, device=str(target), source=str(self.device))
+
+    # -- as an object ------------------------------------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        who = owner(type(self.data))
+        parts = [who.format(self.data) if who.depth else _format(who.to_numpy(self.data))]
+        if not who.depth:
+            if self.dtype.name not in ("float64", "int64", "bool", "complex128") or self.size == 0:
+                parts.append(f"dtype={self.dtype}")
+            if str(self.device) != "numpy":
+                parts.append(f"device={str(self.device)!r}")
+        if self.name is not None:
+            parts.append(f"name={self.name!r}")
+        if self.node is not None:
+            parts.append("requires_grad=True")
+        return f"Tensor({', '.join(parts)})"
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else str(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        rebuild, state = self.__reduce__()
+        memo[id(self)] = copied = rebuild(*state)
+        return copied
+
+    def __reduce__(self) -> tuple[Callable[..., Tensor], tuple[Any, ...]]:
+        if not self.is_leaf:
+            raise GradientError("a computed tensor cannot be copied or pickled with its graph: take .detach() of it first")
+        host = owner(type(self.data)).to_numpy(self.data).copy()
+        grad = None if self.node is None else self.node.grad
+        return _rebuild, (host, str(self.device), self.node is not None, self.name, None if grad is None else grad.detach())
+
+
+def _rebuild(host: Any, device: str, requires_grad: bool, name: str | None, grad: Tensor | None) -> Tensor:
+    made = tensor(host, device=device, requires_grad=requires_grad, name=name)
+    if grad is not None:
+        made.grad = grad
+    return made
+
+
+def _format(host: Any) -> str:
+    """The values as NumPy prints them, with commas; large arrays are shortened."""
+    return str(host.__array_namespace__().array2string(host, separator=", ", prefix="Tensor(", threshold=200))
+
+
+def tensor(
+    data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, name: str | None = None
+) -> Tensor:
+    """A new tensor that copies ``data``: nested lists, a scalar, a backend's array, or another Tensor.
+
+    Without ``dtype``, Python's floats become float64, its ints int64, and arrays keep theirs; without ``device``, arrays stay
+    where they are and Python data goes to the default device. ``requires_grad`` tracks it (floating point only) and
+    ``name`` labels it in graph pictures.
+
+    >>> import jitrench_core as jt
+    >>> jt.tensor([[1, 2], [3, 4]], dtype="float32", requires_grad=True)
+    Tensor([[1., 2.], [3., 4.]], dtype=float32, requires_grad=True)
+    """
+    if name is not None and not requires_grad:
+        raise GradientError(f"name={name!r} belongs to the graph: pass requires_grad=True with it")
+    made = Tensor(_array(data, dtype, device, copy=True))
+    return leaf(made, name) if requires_grad else made
+
+
+def asarray(data: Any, dtype: Any = None, device: Any = None, copy: bool | None = None) -> Tensor:
+    """A tensor of ``data`` that shares its memory where it can; a Tensor that already fits is returned as it is.
+
+    Writing into the array afterwards changes the tensor behind its graph: use ``jt.tensor`` where that may happen.
+
+    >>> import jitrench_core as jt
+    >>> jt.asarray(3.0)
+    Tensor(3.)
+    """
+    if type(data) is Tensor and not copy:
+        moved = data if device is None else data.to(device)
+        return moved if dtype is None or moved.dtype == as_dtype(dtype) else graph.ops.astype(moved, as_dtype(dtype))
+    return Tensor(_array(data, dtype, device, copy=copy))
+
+
+def _array(data: Any, dtype: Any, device: Any, copy: bool | None) -> Any:
+    if type(data) is Tensor:
+        data = data.data
+    if isinstance(data, (list, tuple)) and _holds_tensor(data):
+        raise DTypeError("a list of Tensors is not data: join them with jt.stack or jt.concat, which keep their gradients")
+    native = type(data) not in _PYTHON_DATA
+    who = owner(type(data)) if native else None
+    if who is not None and who.depth:
+        if device is None and dtype is None:
+            return data
+        raise TransformError("tensor(...) or asarray(...) of a value inside jvp or vmap: use .astype() to convert it")
+    if device is None and who is not None:
+        target = who.device_of(data)
+    else:
+        target = backends.device(device)
+        if who is not None and who is not target.backend:
+            data = who.to_numpy(data)
+    host = target.backend
+    want = None if dtype is None else host.native_dtype(as_dtype(dtype))
+    try:
+        return host.asarray(data, dtype=want, index=target.index, copy=copy)
+    except JITrenchError:
+        raise
+    except ValueError as e:
+        raise ShapeError(f"cannot make a tensor on {target} of this {type(data).__name__}: {e}") from e
+    except TypeError as e:
+        raise DTypeError(f"cannot make a tensor on {target} of this {type(data).__name__}: {e}") from e
+
+
+_PYTHON_DATA = {bool, int, float, complex, list, tuple, range, memoryview, bytes, bytearray}
+
+
+def _holds_tensor(data: Sequence[Any]) -> bool:
+    return any(type(x) is Tensor or (isinstance(x, (list, tuple)) and _holds_tensor(x)) for x in data)
+
+
+def Scalar(value: float, dtype: Any = None, device: Any = None, name: str | None = None) -> Tensor:
+    """A tracked 0-d tensor: ``jt.Scalar(2.5)``. A Python int becomes a float, because integers have no gradient."""
+    if isinstance(value, int) and dtype is None:
+        value = float(value)
+    return tensor(value, dtype, device, requires_grad=True, name=name)
+
+
+def leaf(x: Tensor, name: str | None = None, *, identity: bool = False) -> Tensor:
+    """``x``, detached, as a leaf; inside ``jvp`` or ``vmap`` it is first lifted into the innermost one.
+
+    With ``identity`` the graph goes on from the leaf to ``x``: that is how a transform takes its arguments.
+    """
+    if x.dtype.kind != "f":
+        kind = "complex numbers come later" if x.dtype.kind == "c" else "only floating-point numbers have one"
+        raise GradientError(f"a {x.dtype} tensor cannot require a gradient: {kind}. Convert it, such as by dtype=jt.float64.")
+    level = backends.active.get()
+    data, parents = x.data, ()
+    if level is not None and owner(type(data)) is not level:
+        data = level.lift(x if identity else Tensor(data))
+    elif identity and x.node is not None:
+        parents = (x.node,)
+    return Tensor(data, graph.Leaf(data, name, parents))
+
+
+def assign(target: Tensor, value: Tensor) -> None:
+    """Make ``target`` hold ``value``: the one place that writes a Tensor's data.
+
+    While recording, the target takes the value's node, too, and a leaf that requires a gradient refuses. Under ``no_grad`` it keeps
+    its node. The value must have the target's shape, dtype and device.
+    """
+    old, new = target.data, value.data
+    if old is not new and (tuple(old.shape) != tuple(new.shape) or target.dtype != value.dtype):
+        raise ShapeError(
+            f"in-place update of a {target.dtype} tensor of shape {target.shape} by a {value.dtype} value of shape "
+            f"{value.shape}: it must keep shape and dtype; write x = x + y for a new tensor"
+        )
+    if owner(type(new)).depth > owner(type(old)).depth:
+        raise TransformError(
+            "in-place update of a tensor from outside jvp or vmap by a value inside it: return the new value instead"
+        )
+    if old is not new and target.device != value.device:
+        raise ShapeError(f"in-place update of a tensor on {target.device} by a value on {value.device}: use .to(...)")
+    if graph.recording():
+        if type(target.node) is graph.Leaf and target.node is not value.node:
+            raise GradientError(
+                "in-place update of a leaf that requires a gradient, while recording: do it under jt.no_grad(), "
+                "or make a new tensor (x = x + y)"
+            )
+        target.node = value.node
+    target.data = new
