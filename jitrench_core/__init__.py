@@ -165,10 +165,15 @@ from .tensor import (
     asarray,
     tensor,
 )
+from .transforms import grad, jvp, value_and_grad, vmap
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "vmap",
+    "value_and_grad",
+    "jvp",
+    "grad",
     "API_VERSION",
     "Backend",
     "BackendError",

@@ -25,8 +25,9 @@ BACKENDS: dict[str, Backend] = {}  # by name and by alias ("cpu")
 OWNERS: dict[type, Any] = {}  # by array class; filled on first use
 PLUGIN_KERNELS: dict[tuple[str, str], tuple[str, Kernel]] = {}  # (op, backend) -> (owner, kernel): before a backend's own
 
-# The innermost interpreter that is running: new leaves are lifted into it (None: plain arrays).
-active: ContextVar[Any] = ContextVar("active", default=None)
+# The interpreters that are running, by depth: new leaves are lifted into the last, and while a kernel of depth n runs, only
+# the first n - 1 are active.
+active: ContextVar[tuple[Any, ...]] = ContextVar("active", default=())
 
 
 def on_miss() -> None:
@@ -153,6 +154,8 @@ class Backend:
 
     def core_dtype(self, native: Any) -> DType:
         """The core's type for the library's ``native`` one."""
+        if type(native) is DType:
+            return native
         found = self._core.get(native)
         if found is None:
             for candidate in dtypes.DTYPES.values():

@@ -404,6 +404,14 @@ def backward(output: Tensor, seed: Tensor | None, retain: bool, record: bool) ->
         node.grad = g if node.grad is None else ops.add(node.grad, g)
 
 
+def detached(y: Tensor) -> Tensor:
+    """``y`` as a transform returns it: without its graph where the transform's own backward consumed that."""
+    node = y.node
+    call = node.parents[0] if type(node) is Output else node
+    consumed = type(call) is Leaf and not call.parents if call is None or call.op is None else type(call.saved) is Freed
+    return y.detach() if consumed else y
+
+
 def freed_error(node: Any) -> FreedGraphError:
     where = f" That was at {node.saved.where}." if node.saved.where else " (`with jt.debug():` says where that was.)"
     return FreedGraphError(

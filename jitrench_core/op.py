@@ -187,7 +187,7 @@ class Op:
     def _plan(self, rule: Callable[..., Any], what: str, also: tuple[str, ...] = ()) -> _Plan:
         """Where each parameter of ``rule`` comes from; ``OpError`` for a name the op does not have."""
         plan: list[tuple[int, Any]] = []
-        for p in _parameters(rule):
+        for p in parameters(rule):
             base, _, last = p.rpartition("_")
             if p == "g":
                 plan.append((G, None))
@@ -289,7 +289,7 @@ class Op:
                 flags[k] = 1
             elif kind == AUX:
                 flags[len(self.inputs) + 1 + self.aux.index(k)] = 1
-                for p in _parameters(self.aux_formulas[k]) if k in self.aux_formulas else ():
+                for p in parameters(self.aux_formulas[k]) if k in self.aux_formulas else ():
                     if p in self.inputs:
                         flags[self.inputs.index(p)] = 1
             elif (kind in (SHAPE, DTYPE) and not tracked[k]) or kind == MANY_SHAPES:
@@ -578,6 +578,20 @@ class Op:
         gradients = iter(cast(list[Any], found))
         return [next(gradients) if w else None for w in wanted]
 
+    def environment(self, arrays: tuple[Any, ...], attrs: dict[str, Any], y: Any, aux: tuple[Any, ...]) -> dict[str, Any]:
+        """Every name a rule may take, but for ``g`` and ``needs``, with its value for one call on ``arrays``."""
+        n = len(self.arrays)
+        env: dict[str, Any] = dict(zip(self.arrays, arrays, strict=False)) | self.attrs | attrs | {"y": y}
+        env |= {f"{k}_shape": getattr(x, "shape", ()) for k, x in zip(self.arrays, arrays, strict=False)}
+        env |= {f"{k}_dtype": getattr(x, "dtype", None) for k, x in zip(self.arrays, arrays, strict=False)}
+        if self.variadic:
+            env[self.variadic] = arrays[n:]
+            env[f"{self.variadic}_shape"] = tuple(getattr(x, "shape", ()) for x in arrays[n:])
+        for name, value in zip(self.aux, aux, strict=True):
+            formula = self.aux_formulas.get(name)
+            env[name] = value if formula is None else formula(*[env[p] for p in parameters(formula)])
+        return env
+
     def unbroadcast(self, r: Tensor, parent: Any) -> Tensor:
         """Undo broadcasting in the gradient of an elementwise op's input; any other op must return the exact shape."""
         if self.elementwise:
@@ -619,7 +633,8 @@ def _broadcast(shapes: list[tuple[int, ...]]) -> bool:
     return True
 
 
-def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
+def parameters(function: Callable[..., Any]) -> tuple[str, ...]:
+    """The names of a rule's parameters."""
     code = function.__code__
     return code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
 

@@ -437,10 +437,10 @@ def leaf(x: Tensor, name: str | None = None, *, identity: bool = False) -> Tenso
     if x.dtype.kind != "f":
         kind = "complex numbers come later" if x.dtype.kind == "c" else "only floating-point numbers have one"
         raise GradientError(f"a {x.dtype} tensor cannot require a gradient: {kind}. Convert it, such as by dtype=jt.float64.")
-    level = backends.active.get()
+    levels = backends.active.get()
     data, parents = x.data, ()
-    if level is not None and owner(type(data)) is not level:
-        data = level.lift(x if identity else Tensor(data))
+    if levels and owner(type(data)) is not levels[-1]:
+        data = levels[-1].lift(x if identity else Tensor(data))
     elif identity and x.node is not None:
         parents = (x.node,)
     return Tensor(data, graph.Leaf(data, name, parents))

@@ -1,0 +1,147 @@
+"""Dual numbers: each array carries its tangent, and each op maps both. This is ``jvp``.
+
+No op needs a second table. An elementwise rule is its own transpose, so it maps a tangent as it maps a gradient; an op maps a
+tangent of an input in which it is linear through itself; for the rest the vjp rule is transposed: with r(v) the rule's
+result for the incoming gradient v, which is linear in v, the derivative of <r(v), tangent> with respect to v is the tangent of the output.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import graph
+from ..errors import GradientError
+from ..op import Op, parameters, zero
+from ..ops.creation import zeros_like
+from ..ops.indexing import join
+from ..ops.shapes import broadcast_to, sum_to
+from ..tensor import Tensor, leaf
+from . import Level, Payload
+
+
+class Dual(Payload):
+    """A value and its tangent (None: zero), both Tensors of the level outside."""
+
+    __slots__ = ("tangent",)
+
+    def __init__(self, value: Tensor, tangent: Tensor | None) -> None:
+        self.value = value
+        self.tangent = tangent
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.value.shape
+
+
+class DualLevel(Level):
+    """Owner of the dual numbers of one depth."""
+
+    kind, array = "jvp", Dual
+
+    def lift(self, x: Tensor) -> Any:
+        return self.cls(x, None)
+
+    def format(self, array: Any) -> str:
+        return f"{array.value!r} in jvp, tangent={array.tangent!r}"
+
+    def apply(self, op: Op, arrays: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
+        primals = tuple(a.value if type(a) is self.cls else a for a in arrays)
+        tangents = tuple(a.tangent if type(a) is self.cls else None for a in arrays)
+        aux: tuple[Any, ...] = ()
+        moved = any(t is not None for t in tangents)
+        if moved and op.jvp_rule is not None:
+            y, dy = op.jvp_rule(primals, tangents, **op.attrs | attrs)
+        else:
+            made = op.apply(primals, attrs, with_aux=bool(op.aux))
+            y, aux = made if op.aux else (made, ())
+            dy = tangent(op, primals, tangents, attrs, y, aux) if moved else None
+        if op.outputs > 1:
+            out: Any = tuple(
+                self.cls(part, None if dy is None or part.dtype.kind != "f" else d)
+                for part, d in zip(y, dy or [None] * len(y), strict=True)
+            )
+        else:
+            out = self.cls(y, dy if y.dtype.kind == "f" else None)
+        return (out, *(self.cls(a, None) for a in aux)) if op.aux else out
+
+
+def tangent(op: Op, primals: Any, tangents: Any, attrs: Any, y: Any, aux: Any) -> Any:
+    """The output's tangent; None where it is zero."""
+    n = len(op.arrays)
+    moved = [(i, t) for i, t in enumerate(tangents) if t is not None]
+    for i, _ in moved:
+        _has_rule(op, op.inputs[min(i, n)] if op.variadic else op.inputs[i])
+    names = {(op.inputs[min(i, n)] if op.variadic else op.inputs[i]) for i, _ in moved}
+    if names <= set(op.linear):
+        return _linear(op, primals, tangents, attrs)
+    environment = op.environment(primals, attrs, y, aux)
+    if op.elementwise and op.rule_for_all is None and op.outputs == 1:
+        total = None
+        for i, t in moved:
+            rule = op.rules[op.inputs[i]]
+            if rule is None or rule is zero:
+                continue
+            t = t if t.shape == y.shape else broadcast_to(t, y.shape)
+            part = rule(*[t if p == "g" else environment[p] for p in parameters(rule)])
+            total = part if total is None else total + part
+        return total
+    return _transpose(op, primals, moved, environment, y)
+
+
+def _has_rule(op: Op, name: str) -> None:
+    if name not in op.rules and name not in op.linear and op.rule_for_all is None:
+        raise GradientError(f"{op.name}() has no derivative rule for its input {name!r}, which has a tangent in jvp")
+
+
+def _linear(op: Op, primals: Any, tangents: Any, attrs: Any) -> Any:
+    """Multilinear in the fixed inputs, linear in ``*arrays`` together."""
+    n = len(op.arrays)
+    total = None
+    for i in range(n):
+        if tangents[i] is not None:
+            part = op.apply((*primals[:i], tangents[i], *primals[i + 1 :]), attrs)
+            total = part if total is None else total + part
+    if op.variadic in op.linear and any(t is not None for t in tangents[n:]):
+        rest = (zeros_like(x) if t is None else t for x, t in zip(primals[n:], tangents[n:], strict=True))
+        part = op.apply((*primals[:n], *rest), attrs)
+        total = part if total is None else total + part
+    return total
+
+
+def _transpose(op: Op, primals: Any, moved: Any, environment: dict[str, Any], y: Any) -> Any:
+    """Run the vjp rules on a gradient v that is a leaf, and differentiate <rules(v), tangents> with respect to v."""
+    ys = y if op.outputs > 1 else (y,)
+    vs = [leaf(zeros_like(part)) for part in ys]
+    v: Any = tuple(vs) if op.outputs > 1 else vs[0]
+    n = len(op.arrays)
+    pairs = []
+    with graph.enable_grad():
+        if op.rule_for_all is not None:
+            needs = tuple(any(i == j for j, _ in moved) for i in range(len(primals)))
+            if op.variadic:
+                needs = (*needs[:n], any(needs[n:]))
+            rule = op.rule_for_all
+            found = list(rule(*[v if p == "g" else needs if p == "needs" else environment[p] for p in parameters(rule)]))
+            if op.variadic:
+                found[n:] = found[n] or []
+            pairs = [(found[i], t, primals[i]) for i, t in moved]
+        else:
+            for i, t in moved:
+                rule = op.rules.get(op.inputs[min(i, n)] if op.variadic else op.inputs[i])
+                if rule is None or rule is zero:
+                    continue
+                r = rule(*[v if p == "g" else environment[p] for p in parameters(rule)])
+                pairs.append((r[i - n] if op.variadic and i >= n else r, t, primals[i]))
+        outputs, seeds = [], []
+        for r, t, x in pairs:
+            if type(r) is graph.Piece:
+                r = join(graph.Leaf(x), [r])
+            if r is not None and r.node is not None:
+                outputs.append(r if r.shape == x.shape else sum_to(r, x.shape))
+                seeds.append(t)
+    if not outputs:
+        return None
+    found = graph.grad(outputs, [part.node for part in vs], seeds, record=None)
+    if op.outputs > 1:
+        return tuple(zeros_like(part) if d is None else d for part, d in zip(ys, found, strict=True))
+    return found[0]

@@ -1,0 +1,112 @@
+"""Reverse mode: ``grad`` and ``value_and_grad``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial, wraps
+from typing import Any
+
+from .. import graph
+from ..errors import GradientError, OpError
+from ..ops.creation import zeros_like
+from ..tensor import Tensor, asarray, leaf
+from .tree import flatten
+
+
+def own(x: Any) -> Tensor:
+    """A transform's argument as a leaf of its own, on top of whatever recorded it."""
+    if isinstance(x, int) and not isinstance(x, bool):
+        x = float(x)
+    return leaf(x if type(x) is Tensor else asarray(x), identity=True)
+
+
+def pick(args: tuple[Any, ...], argnums: int | tuple[int, ...], who: str) -> tuple[int, ...]:
+    """``argnums`` as non-negative positions; ``OpError`` where there is no such argument."""
+    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    for n in numbers:
+        if not -len(args) <= n < len(args):
+            raise OpError(f"{who}: argnums={argnums} but the function got {len(args)} positional argument(s)")
+    return tuple(n % len(args) for n in numbers)
+
+
+def value_and_grad(
+    f: Callable[..., Any] | None = None, argnums: int | tuple[int, ...] = 0, *, has_aux: bool = False
+) -> Callable[..., Any]:
+    """A function that returns f's value and its gradient; also as ``@jt.value_and_grad``.
+
+    ``f`` returns a scalar Tensor, or with ``has_aux`` a pair of it and anything else, which is passed on detached. Arguments
+    may be Tensors, arrays, numbers (an int counts as a float), and containers of them; the gradient has the structure of
+    the argument, or is a tuple where ``argnums`` is one. Nested transforms give higher derivatives.
+
+    >>> import jitrench_core as jt
+    >>> jt.value_and_grad(lambda x: x**3)(2.0)
+    (Tensor(8.), Tensor(12.))
+
+    Raises ``GradientError`` where the result is no scalar or an argument has no gradient (integers).
+    """
+    if f is None:
+        return partial(value_and_grad, argnums=argnums, has_aux=has_aux)
+
+    @wraps(f)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        numbers = pick(args, argnums, "grad")
+        inner = list(args)
+        leaves: list[Tensor] = []
+        rebuilds = []
+        for n in numbers:
+            flat, rebuild = flatten(args[n])
+            owned = [own(x) for x in flat]
+            nodes_of = slice(len(leaves), len(leaves) + len(owned))
+            leaves += owned
+            rebuilds.append((rebuild, nodes_of))
+            inner[n] = rebuild(owned)  # type: ignore[arg-type]
+        nodes = [x.node for x in leaves]  # nodes, not Tensors: f may update its argument in place
+        originals = [Tensor(x.data) for x in leaves]
+        with graph.enable_grad():
+            result = f(*inner, **kwargs)
+        y, aux = result if has_aux else (result, None)
+        if type(y) is not Tensor:
+            y = asarray(y)
+        if y.data.shape != ():
+            raise GradientError(
+                f"grad needs a function with a scalar result; this one returned shape {y.shape}. Reduce it (such as by "
+                f".sum()), or take jt.vmap(jt.grad(f)) for one gradient per row"
+            )
+        found: Any = graph.grad([y], nodes, record=None) if y.node is not None else [None] * len(nodes)
+        gradients = [zeros_like(x) if g is None else g for g, x in zip(found, originals, strict=True)]
+        trees = [rebuild(gradients[part]) for rebuild, part in rebuilds]
+        gradient = trees[0] if isinstance(argnums, int) else tuple(trees)
+        value = graph.detached(y)
+        return ((value, _detach_all(aux)), gradient) if has_aux else (value, gradient)
+
+    return wrapper
+
+
+def grad(
+    f: Callable[..., Any] | None = None, argnums: int | tuple[int, ...] = 0, *, has_aux: bool = False
+) -> Callable[..., Any]:
+    """A function that returns f's gradient; also as ``@jt.grad``. With ``has_aux`` a pair of it and f's second result.
+
+    >>> import jitrench_core as jt
+    >>> jt.grad(jt.grad(lambda x: x**3))(2.0)
+    Tensor(12.)
+    >>> jt.grad(lambda x, y: x * y, argnums=(0, 1))(2.0, 3.0)
+    (Tensor(3.), Tensor(2.))
+
+    See ``value_and_grad`` for arguments and errors.
+    """
+    if f is None:
+        return partial(grad, argnums=argnums, has_aux=has_aux)
+    both = value_and_grad(f, argnums, has_aux=has_aux)
+
+    @wraps(f)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        value, gradient = both(*args, **kwargs)
+        return (gradient, value[1]) if has_aux else gradient
+
+    return wrapper
+
+
+def _detach_all(tree: Any) -> Any:
+    leaves, rebuild = flatten(tree)
+    return rebuild([x.detach() if type(x) is Tensor else x for x in leaves])
