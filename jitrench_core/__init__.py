@@ -7,7 +7,7 @@ Tensor(-1.)
 
 from __future__ import annotations
 
-from . import ops, registry
+from . import ops, random, registry
 from .backend import Backend, Device, device
 from .dtypes import bool_ as bool
 from .dtypes import (
@@ -48,6 +48,7 @@ from .graph import (
     no_grad,
 )
 from .hookspecs import hookimpl
+from .layer import Layer
 from .op import op, zero
 from .ops.creation import (
     arange,
@@ -185,6 +186,7 @@ __all__ = [
     "FreedGraphError",
     "GradientError",
     "JITrenchError",
+    "Layer",
     "NoGradientError",
     "NotFoundError",
     "OpError",
@@ -287,6 +289,7 @@ __all__ = [
     "positive",
     "pow",
     "prod",
+    "random",
     "reciprocal",
     "registry",
     "relu",

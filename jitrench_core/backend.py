@@ -23,7 +23,9 @@ Kernel = Callable[..., Any]
 
 BACKENDS: dict[str, Backend] = {}  # by name and by alias ("cpu")
 OWNERS: dict[type, Any] = {}  # by array class; filled on first use
-PLUGIN_KERNELS: dict[tuple[str, str], tuple[str, Kernel]] = {}  # (op, backend) -> (owner, kernel): before a backend's own
+PLUGIN_KERNELS: dict[
+    tuple[str, str], tuple[str, Kernel]
+] = {}  # (op, backend) -> (owner, kernel): before a backend's own
 
 # The interpreters that are running, by depth: new leaves are lifted into the last, and while a kernel of depth n runs, only
 # the first n - 1 are active.
@@ -245,7 +247,9 @@ def check_free(candidates: Iterable[Backend]) -> None:
     for backend in candidates:
         for name in (backend.name, *backend.aliases):
             if name in taken:
-                raise DuplicateError(f"backends {taken[name].name!r} and {backend.name!r} both claim the device {name!r}")
+                raise DuplicateError(
+                    f"backends {taken[name].name!r} and {backend.name!r} both claim the device {name!r}"
+                )
             taken[name] = backend
 
 

@@ -50,7 +50,9 @@ class MultiNode(Node):
 
     __slots__ = ()
 
-    def __init__(self, op: Any, parents: tuple[Any, ...], saved: Any, attrs: dict[str, Any], ys: tuple[Any, ...]) -> None:
+    def __init__(
+        self, op: Any, parents: tuple[Any, ...], saved: Any, attrs: dict[str, Any], ys: tuple[Any, ...]
+    ) -> None:
         self.op = op
         self.parents = parents
         self.saved = saved
@@ -75,17 +77,30 @@ class Output:
 
 @final
 class Leaf:
-    """Where gradients end: a tensor the user tracks, or an identity of a transform's own on top of ``parents``."""
+    """Where gradients end: a tensor that the user tracks. ``backward`` adds into its ``grad``."""
 
-    __slots__ = ("dtype", "grad", "name", "parents", "shape")
+    __slots__ = ("dtype", "grad", "name", "shape")
+    op: ClassVar[None] = None
+    parents: ClassVar[tuple[()]] = ()
+
+    def __init__(self, data: Any, name: str | None = None) -> None:
+        self.shape = data.shape
+        self.dtype = data.dtype
+        self.grad: Any = None
+        self.name = name
+
+
+@final
+class Identity:
+    """A transform's own node for an argument, on top of what recorded it: the same tensor passed twice stays apart."""
+
+    __slots__ = ("dtype", "name", "parents", "shape")
     op: ClassVar[None] = None
 
-    def __init__(self, data: Any, name: str | None = None, parents: tuple[Any, ...] = ()) -> None:
+    def __init__(self, data: Any, parents: tuple[Any, ...] = ()) -> None:
         self.shape = data.shape
         self.dtype = data.dtype
         self.parents = parents
-        self.grad: Any = None
-        self.name = name
 
 
 @final
@@ -232,7 +247,9 @@ def grad(
             counts, needed = _prune(counts, targets)
     freed = None if retain or record else Freed(_caller()) if _debugging else FREED
     ready = [node for node in grads if counts.get(node) == 0]
-    kept = _loop(grads, counts, ready, needed, None if inputs is None else targets, bool(record), freed, type(outputs[0]))
+    kept = _loop(
+        grads, counts, ready, needed, None if inputs is None else targets, bool(record), freed, type(outputs[0])
+    )
     return kept if inputs is None else [kept.get(node) for node in inputs]
 
 
@@ -307,7 +324,7 @@ def _loop(
 ) -> dict[Any, Any]:
     """Pass gradients from consumers to producers; return those of the targets. ``freed`` None keeps the graph."""
     kept: dict[Any, Any] = {}
-    keep_inner = targets is not None and any(type(t) is not Leaf for t in targets)
+    keep_inner = targets is not None and any(type(t) not in (Leaf, Identity) for t in targets)
     take, add = grads.pop, ops.add
     while ready:
         node = ready.pop()
@@ -372,7 +389,7 @@ def _keep(kept: dict[Any, Any], node: Any, g: Any, targets: set[Any] | None) -> 
     elif targets is not None:
         if node in targets and type(node) is not Output:
             kept[node] = g
-    elif (type(node) is Leaf and not node.parents) or (type(node) is not Leaf and hasattr(node, "grad")):
+    elif hasattr(node, "grad"):
         kept[node] = g
 
 
@@ -385,7 +402,9 @@ def _collect(grads: dict[Any, Any], node: Any, r: Any, op: Any) -> None:
         slots = grads.setdefault(node, [None] * len(node.shape))
         slots[r.index] = r.g if slots[r.index] is None else ops.add(slots[r.index], r.g)
     else:
-        raise OpError(f"a vjp rule of op {op.name!r} returned {type(r).__name__}; expected a Tensor, a jt.Piece or None")
+        raise OpError(
+            f"a vjp rule of op {op.name!r} returned {type(r).__name__}; expected a Tensor, a jt.Piece or None"
+        )
 
 
 def _fill(node: Any, slots: list[Any]) -> tuple[Any, ...]:
@@ -408,7 +427,7 @@ def detached(y: Tensor) -> Tensor:
     """``y`` as a transform returns it: without its graph where the transform's own backward consumed that."""
     node = y.node
     call = node.parents[0] if type(node) is Output else node
-    consumed = type(call) is Leaf and not call.parents if call is None or call.op is None else type(call.saved) is Freed
+    consumed = not call.parents if type(call) is Identity else type(getattr(call, "saved", None)) is Freed
     return y.detach() if consumed else y
 
 

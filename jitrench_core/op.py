@@ -15,7 +15,7 @@ from . import backend as backends
 from . import graph
 from .backend import KernelTable, MixedOwners, owner
 from .errors import BackendError, DeviceMismatchError, DTypeError, GradientError, OpError, ShapeError, suggest
-from .graph import DONE, G_INPUT, ONLY_G, RAW, Leaf, MultiNode, Node, Output, modes
+from .graph import DONE, G_INPUT, ONLY_G, RAW, Identity, MultiNode, Node, Output, modes
 from .graph import recording as is_recording
 from .tensor import Tensor
 
@@ -81,7 +81,7 @@ class Op:
         composite: bool = False,
         domain: tuple[float, float] | Mapping[str, tuple[float, float]] | None = None,
         samples: Callable[..., Any] | None = None,
-        public: str | None = None,
+        positional: tuple[str, ...] = (),
     ) -> None:
         self.forward = forward
         self.name = name
@@ -96,7 +96,7 @@ class Op:
         self.composite = composite
         self.domain = domain
         self.samples = samples
-        self.public = public
+        self.positional = positional
         self.owner = ""
         self.rules: dict[str, Any] = {}
         self.rule_for_all: Callable[..., Any] | None = None
@@ -123,7 +123,9 @@ class Op:
 
     def _only_input(self) -> str:
         if len(self.inputs) != 1:
-            raise OpError(f"op {self.name!r} has inputs {', '.join(self.inputs)}: give vjp as a dict with a rule for each")
+            raise OpError(
+                f"op {self.name!r} has inputs {', '.join(self.inputs)}: give vjp as a dict with a rule for each"
+            )
         return self.inputs[0]
 
     def _check_input(self, name: str, what: str) -> None:
@@ -142,7 +144,9 @@ class Op:
             self._plan(rule, f"the vjp rule for {name!r}")
             _rename(rule, f"{self.name}_vjp_{name}")
         elif rule is not None and rule is not zero:
-            raise OpError(f"the vjp rule for {name!r} of op {self.name!r} is {rule!r}; expected a function, jt.zero or None")
+            raise OpError(
+                f"the vjp rule for {name!r} of op {self.name!r} is {rule!r}; expected a function, jt.zero or None"
+            )
         self.rules[name] = rule
         self._reset()
 
@@ -268,15 +272,28 @@ class Op:
         y = result
         if self.aux:
             if type(result) is not tuple or len(result) != 1 + len(self.aux):
-                raise OpError(f"the forward of op {self.name!r} must return (y, {', '.join(self.aux)}), for its aux results")
+                raise OpError(
+                    f"the forward of op {self.name!r} must return (y, {', '.join(self.aux)}), for its aux results"
+                )
             y = result[0]
+            for name, part in zip(self.aux, result[1:], strict=True):
+                kind = owner(type(part)).core_dtype(part.dtype)
+                if kind.kind == "f" and name not in self.aux_formulas:
+                    raise OpError(
+                        f"aux {name!r} of op {self.name!r} is {kind}: kept as a constant it would make second derivatives "
+                        f"wrong. Give its formula in ops, by @{self.name}.aux({name!r})"
+                    )
         if type(y) is tuple and self.outputs != len(y):
             raise OpError(f"op {self.name!r} returned {len(y)} outputs: declare @op(outputs={len(y)})")
         if type(y) is not tuple and self.outputs > 1:
-            raise OpError(f"op {self.name!r} declares {self.outputs} outputs and returned {type(y).__name__}, not a tuple")
+            raise OpError(
+                f"op {self.name!r} declares {self.outputs} outputs and returned {type(y).__name__}, not a tuple"
+            )
         for part in y if type(y) is tuple else (y,):
             if not hasattr(part, "shape") or not hasattr(part, "dtype") or type(part) is Tensor:
-                raise OpError(f"the forward of op {self.name!r} returned {type(part).__name__}; expected an array of its backend")
+                raise OpError(
+                    f"the forward of op {self.name!r} returned {type(part).__name__}; expected an array of its backend"
+                )
 
     def _flags(self, tracked: tuple[bool, ...]) -> tuple[int, ...] | None:
         """For each saved slot (inputs, output, aux): 0 nothing, 1 the array, 2 its shape and dtype; None: all 0."""
@@ -300,11 +317,15 @@ class Op:
         """The kernel that a namespace gives: its function of this name, or the forward with ``xp`` bound."""
         if self.composite:
             return None
+        if self.positional:  # kernels get attributes by name; this forward wants these by position
+            return lambda *arrays, **attrs: self.forward(xp, *arrays, *map(attrs.pop, self.positional), **attrs)
         if self.forward is not None:
             return partial(self.forward, xp)
         kernel = getattr(xp, self.name, None)
         if kernel is None:
-            raise BackendError(f"op {self.name!r}: {xp.__name__} has no such function; register a kernel for its backend")
+            raise BackendError(
+                f"op {self.name!r}: {xp.__name__} has no such function; register a kernel for its backend"
+            )
         return kernel
 
     # -- calling ----------------------------------------------------------------------------------------------------
@@ -329,7 +350,9 @@ class Op:
             )
             arrays += given
             if any(v is REQUIRED for v in arrays):
-                raise OpError(f"{self.name}() needs the arrays {', '.join(self.arrays)}; {len(args)} came: {self.usage()}")
+                raise OpError(
+                    f"{self.name}() needs the arrays {', '.join(self.arrays)}; {len(args)} came: {self.usage()}"
+                )
         for key, value in attrs.items():
             if key not in self.attrs:
                 raise OpError(f"{self.name}() has no argument {key!r}.{suggest(key, self.attrs)} It is {self.usage()}")
@@ -381,6 +404,8 @@ class Op:
                 this = owner(cls)
                 if who is None or this.depth > who.depth:
                     who, first = this, x
+        if not self.optional and any(x is None for x in operands):
+            raise DTypeError(f"{self.name}() got None where it needs an array: {self.usage()}")
         if who is None:  # Python scalars only: the default device computes
             target = backends.device()
             operands = [
@@ -443,7 +468,9 @@ class Op:
             self.check_rule(*arrays)
         error.add_note(f"in {self.name}() of {_describe(arrays)}")
 
-    def record(self, nodes: list[Any], data: list[Any], attrs: dict[str, Any], y: Any, aux: tuple[Any, ...] = ()) -> Any:
+    def record(
+        self, nodes: list[Any], data: list[Any], attrs: dict[str, Any], y: Any, aux: tuple[Any, ...] = ()
+    ) -> Any:
         """Wrap the kernel's result, with a node where an input is tracked and has a rule."""
         several = self.outputs > 1
         tracked = [n is not None for n in nodes]
@@ -519,11 +546,11 @@ class Op:
                 return () if type(meta) in RAW else tuple(meta.shape)
             return owner(type(_first(g).data)).core_dtype(meta.dtype) if type(meta) not in RAW else None
         if kind == AUX:
-            if record and k in self.aux_formulas:
+            v = saved[len(self.inputs) + 1 + self.aux.index(k)]
+            if k in self.aux_formulas and (record or owner(type(v)).depth):
                 formula = self.aux_formulas[k]
                 plan = self._plan(formula, f"the formula of aux {k!r}")
                 return formula(*self.arguments(node, plan, g, record))
-            v = saved[len(self.inputs) + 1 + self.aux.index(k)]
             return Tensor(v)
         if kind == MANY:
             values, several = saved[k], parents[k:]
@@ -555,7 +582,9 @@ class Op:
         for i, rule, _, _ in self.backward:
             if i == n and any(wanted[n:]):
                 plan = self._plan(rule, "") if rule else ()
-                found = [None] * n + (list(rule(*self.arguments(node, plan, g, record))) if rule else [None] * (len(parents) - n))
+                found = [None] * n + (
+                    list(rule(*self.arguments(node, plan, g, record))) if rule else [None] * (len(parents) - n)
+                )
                 self._check_length(found, parents)
                 steps += [(j, found[j], DONE, 0) for j in range(n, len(parents))]
         return steps
@@ -568,7 +597,7 @@ class Op:
         """A composite's rule is its own vjp, recomputed from ops."""
         n = len(self.arrays)
         flat = args[:n] + (list(args[n]) if self.variadic else [])
-        own = [Tensor(x.data, Leaf(x.data, None, () if x.node is None else (x.node,))) if w else x
+        own = [Tensor(x.data, Identity(x.data, () if x.node is None else (x.node,))) if w else x
                for x, w in zip(flat, wanted, strict=True)]  # fmt: skip
         with graph.enable_grad():
             y = cast(Any, self.forward)(*own, **attrs)
@@ -578,7 +607,9 @@ class Op:
         gradients = iter(cast(list[Any], found))
         return [next(gradients) if w else None for w in wanted]
 
-    def environment(self, arrays: tuple[Any, ...], attrs: dict[str, Any], y: Any, aux: tuple[Any, ...]) -> dict[str, Any]:
+    def environment(
+        self, arrays: tuple[Any, ...], attrs: dict[str, Any], y: Any, aux: tuple[Any, ...]
+    ) -> dict[str, Any]:
         """Every name a rule may take, but for ``g`` and ``needs``, with its value for one call on ``arrays``."""
         n = len(self.arrays)
         env: dict[str, Any] = dict(zip(self.arrays, arrays, strict=False)) | self.attrs | attrs | {"y": y}
@@ -772,7 +803,9 @@ def read_signature(forward: Callable[..., Any], *, composite: bool, attrs: tuple
     if code.co_flags & 0x08:
         raise OpError(f"op {name!r} takes **kwargs; an op names its attributes")
     names = code.co_varnames
-    defaults = dict(zip(names[n_args - len(forward.__defaults__ or ()) : n_args], forward.__defaults__ or (), strict=True))
+    defaults = dict(
+        zip(names[n_args - len(forward.__defaults__ or ()) : n_args], forward.__defaults__ or (), strict=True)
+    )
     skip = 0 if composite else 1
     if not composite and (not n_args or names[0] != "xp"):
         raise OpError(
@@ -791,7 +824,9 @@ def read_signature(forward: Callable[..., Any], *, composite: bool, attrs: tuple
         )
     for p in (*arrays, *attributes, *([variadic] if variadic else ())):
         if p in RESERVED or p.endswith(("_shape", "_dtype")):
-            raise OpError(f"op {name!r}: the parameter name {p!r} is reserved; reserved are {', '.join(RESERVED)}, *_shape, *_dtype")
+            raise OpError(
+                f"op {name!r}: the parameter name {p!r} is reserved; reserved are {', '.join(RESERVED)}, *_shape, *_dtype"
+            )
     for a in arrays:
         if a in defaults and defaults[a] is not None:
             raise OpError(f"op {name!r}: array {a!r} has the default {defaults[a]!r}; only None (optional) is allowed")
@@ -856,7 +891,8 @@ def op(forward: Any = None, /, **options: Any) -> Any:
 def _declare(forward: Any, *, name: str | None = None, attrs: tuple[str, ...] = (), **options: Any) -> Any:
     signature = read_signature(forward, composite=options.get("composite", False), attrs=attrs)
     doc = forward.__doc__ or ""
-    return make(Op(forward, name=name or forward.__name__, doc=doc, signature=signature, **options), forward)
+    made = Op(forward, name=name or forward.__name__, doc=doc, signature=signature, positional=attrs, **options)
+    return make(made, forward)
 
 
 def unary(name: str, doc: str, *, vjp: Any, domain: Any = None, **options: Any) -> Callable[[Any], Tensor]:
@@ -866,7 +902,9 @@ def unary(name: str, doc: str, *, vjp: Any, domain: Any = None, **options: Any) 
     return cast(Callable[[Any], Tensor], make(made))
 
 
-def binary(name: str, doc: str, *, vjp: Mapping[str, Any], domain: Any = None, **options: Any) -> Callable[[Any, Any], Tensor]:
+def binary(
+    name: str, doc: str, *, vjp: Mapping[str, Any], domain: Any = None, **options: Any
+) -> Callable[[Any, Any], Tensor]:
     """A row of a table: an elementwise function of ``x1`` and ``x2``."""
     signature: Signature = (("x1", "x2"), None, frozenset(), {})
     made = Op(None, name=name, doc=doc, signature=signature, vjp=vjp, elementwise=True, domain=domain, **options)

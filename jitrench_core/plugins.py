@@ -110,7 +110,9 @@ def _load() -> None:
     points = sorted(entry_points(group=GROUP), key=lambda e: (e.name, e.dist.name if e.dist else ""))
     for unknown in sorted(((only or set()) | (without or set())) - {e.name for e in points}):
         near = suggest(unknown, {e.name for e in points})
-        warnings.warn(f"no plugin {unknown!r} is installed, though the environment names it.{near}", PluginWarning, stacklevel=2)
+        warnings.warn(
+            f"no plugin {unknown!r} is installed, though the environment names it.{near}", PluginWarning, stacklevel=2
+        )
     for point in points:
         dist = point.dist.name if point.dist else "?"
         version = point.dist.version if point.dist else "?"
@@ -120,7 +122,9 @@ def _load() -> None:
             continue
         try:
             if label != point.name:
-                raise PluginError(f"both {_plugins[point.name].distribution!r} and {dist!r} declare a plugin {point.name!r}")
+                raise PluginError(
+                    f"both {_plugins[point.name].distribution!r} and {dist!r} declare a plugin {point.name!r}"
+                )
             register(point.load(), point.name)
             _plugins[label] = Plugin(label, dist, version, "loaded")
         except Exception as error:

@@ -98,14 +98,18 @@ class Staging:
     def register_kernels(self, op: str, backend: str, kernel: Callable[..., Any]) -> None:
         """Register a kernel of the op named ``op`` for the backend named ``backend``; it has the op's own signature."""
         if not callable(kernel) or not isinstance(op, str) or not isinstance(backend, str):
-            raise PluginError(f"register_kernels takes (op name, backend name, function); got ({op!r}, {backend!r}, {kernel!r})")
+            raise PluginError(
+                f"register_kernels takes (op name, backend name, function); got ({op!r}, {backend!r}, {kernel!r})"
+            )
         if (op, backend) in self.kernels:
             raise DuplicateError(f"plugin {self.owner!r} registers two kernels of {op!r} for {backend!r}")
         self.kernels[op, backend] = kernel
 
     def _stage(self, catalogue: Catalogue, name: str, item: Any, base: str | None = None) -> None:
         if base is not None and not (isinstance(item, type) and base in {c.__name__ for c in item.__mro__}):
-            raise PluginError(f"register_{catalogue.kind}s takes a subclass of jt.{base}; plugin {self.owner!r} gave {item!r}")
+            raise PluginError(
+                f"register_{catalogue.kind}s takes a subclass of jt.{base}; plugin {self.owner!r} gave {item!r}"
+            )
         if any(c is catalogue and n == name for c, n, _ in self.items):
             raise DuplicateError(f"plugin {self.owner!r} registers the {catalogue.kind} {name!r} twice")
         self.items.append((catalogue, name, item))

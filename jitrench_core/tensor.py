@@ -134,7 +134,9 @@ class Tensor:
     def T(self) -> Tensor:
         """The transpose of a 2-d tensor."""
         if self.ndim != 2:
-            raise ShapeError(f".T needs 2 dimensions, this tensor has {self.ndim}: use .mT, or jt.permute_dims(x, axes)")
+            raise ShapeError(
+                f".T needs 2 dimensions, this tensor has {self.ndim}: use .mT, or jt.permute_dims(x, axes)"
+            )
         return self.mT
 
     @property
@@ -176,7 +178,7 @@ class Tensor:
     @property
     def is_leaf(self) -> bool:
         """True for a tensor that no recorded operation made."""
-        return self.node is None or type(self.node) is graph.Leaf
+        return self.node is None or type(self.node) in (graph.Leaf, graph.Identity)
 
     @property
     def name(self) -> str | None:
@@ -196,7 +198,7 @@ class Tensor:
             raise NoGradientError(
                 "this tensor has no .grad because it does not require one: create it with requires_grad=True"
             )
-        if type(self.node) is not graph.Leaf and not hasattr(self.node, "grad"):
+        if not hasattr(self.node, "grad"):
             raise NoGradientError(
                 "this tensor has no .grad because it is not a leaf: call .retain_grad() on it before backward, "
                 "or differentiate with respect to it by jt.grad"
@@ -213,7 +215,7 @@ class Tensor:
 
     def zero_grad(self) -> None:
         """Forget ``grad``: the next ``backward`` starts from nothing."""
-        if self.node is not None and (type(self.node) is graph.Leaf or hasattr(self.node, "grad")):
+        if hasattr(self.node, "grad"):
             self.node.grad = None
 
     clear_grad = zero_grad
@@ -268,7 +270,9 @@ class Tensor:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         if self.node is not None:
-            raise GradientError("np.asarray of a tensor that requires a gradient would lose it: use .numpy() or .detach()")
+            raise GradientError(
+                "np.asarray of a tensor that requires a gradient would lose it: use .numpy() or .detach()"
+            )
         array = self.numpy()
         if dtype is not None and array.dtype != dtype:
             return array.astype(dtype)
@@ -314,6 +318,8 @@ class Tensor:
         who = owner(type(self.data))
         parts = [who.format(self.data) if who.depth else _format(who.to_numpy(self.data))]
         if not who.depth:
+            if self.size == 0:
+                parts.append(f"shape={self.shape}")
             if self.dtype.name not in ("float64", "int64", "bool", "complex128") or self.size == 0:
                 parts.append(f"dtype={self.dtype}")
             if str(self.device) != "numpy":
@@ -334,10 +340,18 @@ class Tensor:
 
     def __reduce__(self) -> tuple[Callable[..., Tensor], tuple[Any, ...]]:
         if not self.is_leaf:
-            raise GradientError("a computed tensor cannot be copied or pickled with its graph: take .detach() of it first")
+            raise GradientError(
+                "a computed tensor cannot be copied or pickled with its graph: take .detach() of it first"
+            )
         host = owner(type(self.data)).to_numpy(self.data).copy()
-        grad = None if self.node is None else self.node.grad
-        return _rebuild, (host, str(self.device), self.node is not None, self.name, None if grad is None else grad.detach())
+        grad = getattr(self.node, "grad", None)
+        return _rebuild, (
+            host,
+            str(self.device),
+            self.node is not None,
+            self.name,
+            None if grad is None else grad.detach(),
+        )
 
 
 def _rebuild(host: Any, device: str, requires_grad: bool, name: str | None, grad: Tensor | None) -> Tensor:
@@ -390,7 +404,9 @@ def _array(data: Any, dtype: Any, device: Any, copy: bool | None) -> Any:
     if type(data) is Tensor:
         data = data.data
     if isinstance(data, (list, tuple)) and _holds_tensor(data):
-        raise DTypeError("a list of Tensors is not data: join them with jt.stack or jt.concat, which keep their gradients")
+        raise DTypeError(
+            "a list of Tensors is not data: join them with jt.stack or jt.concat, which keep their gradients"
+        )
     native = type(data) not in _PYTHON_DATA
     who = owner(type(data)) if native else None
     if who is not None and who.depth:
@@ -436,14 +452,16 @@ def leaf(x: Tensor, name: str | None = None, *, identity: bool = False) -> Tenso
     """
     if x.dtype.kind != "f":
         kind = "complex numbers come later" if x.dtype.kind == "c" else "only floating-point numbers have one"
-        raise GradientError(f"a {x.dtype} tensor cannot require a gradient: {kind}. Convert it, such as by dtype=jt.float64.")
+        raise GradientError(
+            f"a {x.dtype} tensor cannot require a gradient: {kind}. Convert it, such as by dtype=jt.float64."
+        )
     levels = backends.active.get()
     data, parents = x.data, ()
     if levels and owner(type(data)) is not levels[-1]:
         data = levels[-1].lift(x if identity else Tensor(data))
     elif identity and x.node is not None:
         parents = (x.node,)
-    return Tensor(data, graph.Leaf(data, name, parents))
+    return Tensor(data, graph.Identity(data, parents) if identity else graph.Leaf(data, name))
 
 
 def assign(target: Tensor, value: Tensor) -> None:

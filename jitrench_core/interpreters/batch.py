@@ -52,7 +52,9 @@ class BatchLevel(Level):
         if op.composite or op.elementwise or op.batch_rule is not None:
             return super().link(op, cls)
         if op.forward is None:
-            raise TransformError(f"{op.name}() has no batching rule, so vmap cannot run it: declare one by @{op.name}.batch")
+            raise TransformError(
+                f"{op.name}() has no batching rule, so vmap cannot run it: declare one by @{op.name}.batch"
+            )
         return self._run_forward(op)
 
     def _run_forward(self, op: Op) -> Any:

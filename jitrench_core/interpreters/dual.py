@@ -67,6 +67,8 @@ class DualLevel(Level):
 
 def tangent(op: Op, primals: Any, tangents: Any, attrs: Any, y: Any, aux: Any) -> Any:
     """The output's tangent; None where it is zero."""
+    if all(part.dtype.kind != "f" for part in (y if op.outputs > 1 else (y,))):
+        return None
     n = len(op.arrays)
     moved = [(i, t) for i, t in enumerate(tangents) if t is not None]
     for i, _ in moved:
@@ -111,7 +113,7 @@ def _linear(op: Op, primals: Any, tangents: Any, attrs: Any) -> Any:
 def _transpose(op: Op, primals: Any, moved: Any, environment: dict[str, Any], y: Any) -> Any:
     """Run the vjp rules on a gradient v that is a leaf, and differentiate <rules(v), tangents> with respect to v."""
     ys = y if op.outputs > 1 else (y,)
-    vs = [leaf(zeros_like(part)) for part in ys]
+    vs = [leaf(zeros_like(part), identity=True) for part in ys]
     v: Any = tuple(vs) if op.outputs > 1 else vs[0]
     n = len(op.arrays)
     pairs = []
@@ -121,7 +123,9 @@ def _transpose(op: Op, primals: Any, moved: Any, environment: dict[str, Any], y:
             if op.variadic:
                 needs = (*needs[:n], any(needs[n:]))
             rule = op.rule_for_all
-            found = list(rule(*[v if p == "g" else needs if p == "needs" else environment[p] for p in parameters(rule)]))
+            found = list(
+                rule(*[v if p == "g" else needs if p == "needs" else environment[p] for p in parameters(rule)])
+            )
             if op.variadic:
                 found[n:] = found[n] or []
             pairs = [(found[i], t, primals[i]) for i, t in moved]
@@ -135,7 +139,7 @@ def _transpose(op: Op, primals: Any, moved: Any, environment: dict[str, Any], y:
         outputs, seeds = [], []
         for r, t, x in pairs:
             if type(r) is graph.Piece:
-                r = join(graph.Leaf(x), [r])
+                r = join(x, [r])
             if r is not None and r.node is not None:
                 outputs.append(r if r.shape == x.shape else sum_to(r, x.shape))
                 seeds.append(t)

@@ -15,10 +15,15 @@ from ..backend import owner
 from ..errors import DTypeError, GradientError
 from ..hookspecs import Register, hookimpl
 from ..tensor import Tensor, assign
-from . import creation, elementwise, indexing, linalg, reductions, shapes
+from . import creation, elementwise, indexing, linalg, random, reductions, shapes
 
-_FAMILIES = (creation, elementwise, shapes, reductions, linalg, indexing)
-_BUILTIN = {n: f for m in _FAMILIES for n, f in vars(m).items() if getattr(f, "op", None) and f.__module__.startswith("jitrench_core")}
+_FAMILIES = (creation, elementwise, shapes, reductions, linalg, indexing, random)
+_BUILTIN = {
+    n: f
+    for m in _FAMILIES
+    for n, f in vars(m).items()
+    if getattr(f, "op", None) and f.__module__.startswith("jitrench_core")
+}
 _BUILTIN = {f.op.name: f for f in _BUILTIN.values()}
 
 
@@ -106,7 +111,9 @@ def _match_dtype(r: Any, parent: Any) -> Any:
     if r.dtype == dtype:
         return r
     if r.dtype.kind == "c":
-        raise GradientError("differentiating through complex numbers is not implemented yet: a real input met a complex one")
+        raise GradientError(
+            "differentiating through complex numbers is not implemented yet: a real input met a complex one"
+        )
     return shapes.astype(r, dtype)
 
 

@@ -6,14 +6,15 @@ from typing import Any
 
 from ..backend import device as as_device
 from ..dtypes import dtype as as_dtype
+from ..dtypes import float64
 from ..errors import DTypeError
 from ..op import op
 from ..tensor import Tensor, asarray
 
 
-def _create(function: str, *args: Any, dtype: Any, device: Any, **kwargs: Any) -> Tensor:
+def _create(function: str, *args: Any, dtype: Any, device: Any, default: Any = float64, **kwargs: Any) -> Tensor:
     target = as_device(device)
-    core = None if dtype is None else as_dtype(dtype)
+    core = as_dtype(default if dtype is None else dtype)  # always named: libraries differ in their defaults
     return Tensor(target.backend.create(function, *args, dtype=core, index=target.index, **kwargs))
 
 
@@ -30,8 +31,10 @@ def ones(shape: int | tuple[int, ...], *, dtype: Any = None, device: Any = None)
 def full(shape: int | tuple[int, ...], fill_value: float, *, dtype: Any = None, device: Any = None) -> Tensor:
     """``fill_value`` everywhere, in its own Python type's dtype unless ``dtype`` says otherwise."""
     if isinstance(fill_value, Tensor):
-        raise DTypeError("full() takes a Python number; for a tensor use jt.broadcast_to(x, shape), which has a gradient")
-    return _create("full", shape, fill_value, dtype=dtype, device=device)
+        raise DTypeError(
+            "full() takes a Python number; for a tensor use jt.broadcast_to(x, shape), which has a gradient"
+        )
+    return _create("full", shape, fill_value, dtype=dtype, device=device, default=type(fill_value))
 
 
 def empty(shape: int | tuple[int, ...], *, dtype: Any = None, device: Any = None) -> Tensor:
@@ -39,11 +42,14 @@ def empty(shape: int | tuple[int, ...], *, dtype: Any = None, device: Any = None
     return _create("empty", shape, dtype=dtype, device=device)
 
 
-def arange(start: float, /, stop: float | None = None, step: float = 1, *, dtype: Any = None, device: Any = None) -> Tensor:
+def arange(
+    start: float, /, stop: float | None = None, step: float = 1, *, dtype: Any = None, device: Any = None
+) -> Tensor:
     """``start``, ``start + step``, ... up to but without ``stop``; with one argument, from 0 up to it."""
     if stop is None:
         start, stop = 0, start
-    return _create("arange", start, stop, step, dtype=dtype, device=device)
+    default = int if all(hasattr(v, "__index__") for v in (start, stop, step)) else float
+    return _create("arange", start, stop, step, dtype=dtype, device=device, default=default)
 
 
 def linspace(

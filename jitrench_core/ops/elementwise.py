@@ -139,7 +139,11 @@ minimum = binary(
 
 @op(
     elementwise=True,
-    vjp={"condition": None, "x1": lambda g, condition: where(condition, g, 0.0), "x2": lambda g, condition: where(condition, 0.0, g)},
+    vjp={
+        "condition": None,
+        "x1": lambda g, condition: where(condition, g, 0.0),
+        "x2": lambda g, condition: where(condition, 0.0, g),
+    },
     samples=lambda rng: ((rng.normal(size=(2, 3)) > 0, rng.normal(size=(2, 3)), rng.normal(size=(2, 3))), {}),
 )
 def where(xp: Any, condition: Any, x1: Any, x2: Any, /) -> Any:

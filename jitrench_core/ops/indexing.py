@@ -41,7 +41,9 @@ def split_key(x: Tensor, key: Any) -> tuple[Key, tuple[Any, ...]]:
         elif isinstance(k, slice):
             template.append(slice(*(None if v is None else int(v.__index__()) for v in (k.start, k.stop, k.step))))
         elif isinstance(k, bool):
-            raise OpError("a single bool is no index: use a boolean array of the tensor's shape, or None for a new axis")
+            raise OpError(
+                "a single bool is no index: use a boolean array of the tensor's shape, or None for a new axis"
+            )
         elif isinstance(k, int):
             template.append(k)
         elif isinstance(k, (Tensor, list)) or hasattr(k, "shape"):
@@ -56,7 +58,9 @@ def split_key(x: Tensor, key: Any) -> tuple[Key, tuple[Any, ...]]:
                 template.append(ARRAY)
                 arrays.append(a)
         else:
-            raise OpError(f"cannot index by {type(k).__name__}: use ints, slices, ..., None, or arrays of ints or bools")
+            raise OpError(
+                f"cannot index by {type(k).__name__}: use ints, slices, ..., None, or arrays of ints or bools"
+            )
     if sum(k is Ellipsis for k in template) > 1:
         raise OpError("an index can have only one ellipsis (...)")
     return tuple(template), tuple(arrays)
@@ -91,8 +95,15 @@ def _plan(xp: Any, x: Any, key: Key, indices: tuple[Any, ...]) -> tuple[Any, tup
             dim += 1
         elif k is ARRAY:
             a = next(rest)
-            for one in xp.nonzero(a) if _is_mask(xp, a) else (a,):
-                parts.append(("array", xp.where(one < 0, one + shape[dim], one), strides[dim]))
+            mask = _is_mask(xp, a)
+            if mask and tuple(a.shape) != shape[dim : dim + len(a.shape)]:
+                there = shape[dim : dim + len(a.shape)]
+                raise IndexError(f"a boolean index of shape {tuple(a.shape)} does not fit axes of shape {there}")
+            for one in xp.nonzero(a) if mask else (a,):
+                n = shape[dim]
+                if not mask and bool(xp.any((one < -n) | (one >= n))):
+                    raise IndexError(f"an index is out of bounds for axis {dim} with size {n}")
+                parts.append(("array", xp.where(one < 0, one + n, one), strides[dim]))
                 dim += 1
         else:
             if not -shape[dim] <= k < shape[dim]:
@@ -146,6 +157,15 @@ def _padded(key: Key, ndim: int) -> Key:
     return key if Ellipsis in key or used >= ndim else (*key, Ellipsis)
 
 
+def _put(xp: Any, y: Any, key: Key, value: Any) -> None:
+    """y[key] = value for a basic key. The standard has new axes in a key for reading only."""
+    at = _padded(key, len(y.shape))
+    if None in at and not isinstance(value, (int, float)):
+        there = tuple(k for k in at if k is not None)
+        value = xp.reshape(xp.broadcast_to(value, y[at].shape), y[there].shape)
+    y[tuple(k for k in at if k is not None)] = value
+
+
 def _getitem_samples(rng: Any) -> Any:
     return (rng.normal(size=(3, 4)), rng.integers(0, 3, size=5)), {"key": (ARRAY, slice(1, None, 2))}
 
@@ -177,7 +197,7 @@ def setitem(xp: Any, x: Any, value: Any, /, *indices: Any, key: Key) -> Any:
     """A copy of x in which ``value`` stands at ``key``. Users write ``x[...] = value``."""
     if _is_basic(key):
         y = xp.asarray(x, copy=True)
-        y[_padded(key, len(x.shape))] = value if isinstance(value, (int, float)) else xp.astype(value, x.dtype)
+        _put(xp, y, key, value if isinstance(value, (int, float)) else xp.astype(value, x.dtype))
         return y
     places, shape = _plan(xp, x, key, indices)
     if isinstance(value, (int, float)):
@@ -235,8 +255,7 @@ def scatter_pieces(xp: Any, /, *arrays: Any, shape: tuple[int, ...], dtype: Any,
         v, indices = xp.astype(arrays[i], z.dtype), arrays[i + 1 : i + 1 + n]
         i += 1 + n
         if _is_basic(key):
-            at = _padded(key, len(shape))
-            z[at] = z[at] + v
+            _put(xp, z, key, z[_padded(key, len(shape))] + v)
             continue
         places, picked = _plan(xp, z, key, indices)
         v, places = xp.reshape(xp.broadcast_to(v, picked), (-1,)), xp.reshape(places, (-1,))
@@ -256,7 +275,8 @@ def scatter_pieces(xp: Any, /, *arrays: Any, shape: tuple[int, ...], dtype: Any,
 def _(primals: Any, tangents: Any, *, shape: Any, dtype: Any, keys: Any) -> Any:
     values = {sum(1 + n for _, n in keys[:i]) for i in range(len(keys))}
     moved = [
-        (x * 0.0 if t is None else t) if i in values else x for i, (x, t) in enumerate(zip(primals, tangents, strict=True))
+        (x * 0.0 if t is None else t) if i in values else x
+        for i, (x, t) in enumerate(zip(primals, tangents, strict=True))
     ]
     return tuple(scatter_pieces(*a, shape=shape, dtype=dtype, keys=keys) for a in (primals, moved))
 
@@ -268,7 +288,9 @@ def join(node: Any, pieces: list[Any]) -> Any:
     flat = [a for p in parts for a in (p.value, *p.key[1])]
     data = parts[0].value.data
     dtype = owner(type(data)).core_dtype(node.dtype)
-    y = scatter_pieces(*flat, shape=tuple(node.shape), dtype=dtype, keys=tuple((p.key[0], len(p.key[1])) for p in parts))
+    y = scatter_pieces(
+        *flat, shape=tuple(node.shape), dtype=dtype, keys=tuple((p.key[0], len(p.key[1])) for p in parts)
+    )
     for g in whole:
         y = y + g
     return y
@@ -332,7 +354,9 @@ def _(batched: tuple[bool, ...], x: Any, /, *indices: Any, key: Key) -> Any:
     if _is_basic(key):
         return getitem(x, key=(slice(None), *key))
     if not batched[0]:
-        x = broadcast_to(expand_dims(x, axis=0), (next(a.shape[0] for a, b in zip(indices, flags, strict=True) if b), *x.shape))
+        x = broadcast_to(
+            expand_dims(x, axis=0), (next(a.shape[0] for a, b in zip(indices, flags, strict=True) if b), *x.shape)
+        )
     begin, wide, per_example = _front(key, indices, flags, x.ndim - 1)
     if per_example or begin == 0:
         new_key, arrays = _batch_key(x, key, indices, flags)
@@ -422,5 +446,3 @@ def tensor_setitem(self: Tensor, key: Any, value: Any) -> None:
     """x[key] = value, on the same Tensor, with the right gradient for both."""
     template, arrays = split_key(self, key)
     assign(self, setitem(self, value, *arrays, key=template))
-
-

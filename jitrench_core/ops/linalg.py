@@ -27,7 +27,9 @@ def _matmul_x2(g: Any, x1: Any, x2_shape: tuple[int, ...]) -> Any:
             return g * x1
         return _fit(expand_dims(x1, axis=-1) * expand_dims(g, axis=-2), x2_shape)
     if len(x2_shape) == 1:
-        return _fit(reshape(matmul(matrix_transpose(x1), expand_dims(g, axis=-1)), (*x1.shape[:-2], x1.shape[-1])), x2_shape)
+        return _fit(
+            reshape(matmul(matrix_transpose(x1), expand_dims(g, axis=-1)), (*x1.shape[:-2], x1.shape[-1])), x2_shape
+        )
     return _fit(matmul(matrix_transpose(x1), g), x2_shape)
 
 

@@ -92,8 +92,9 @@ def _freedom(x_shape: tuple[int, ...], axis: Any, correction: float) -> float:
 
 
 @op(
-    vjp=lambda g, x, x_shape, axis, correction, keepdims: unreduced(g, x_shape, axis, keepdims)
-    * (_centred(x, axis) * (2 / _freedom(x_shape, axis, correction))),
+    vjp=lambda g, x, x_shape, axis, correction, keepdims: (
+        unreduced(g, x_shape, axis, keepdims) * (_centred(x, axis) * (2 / _freedom(x_shape, axis, correction)))
+    ),
     samples=_samples,
 )
 def var(xp: Any, x: Any, /, *, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Any:
@@ -190,8 +191,10 @@ def vector_norm(xp: Any, x: Any, /, *, axis: Any = None, keepdims: bool = False,
 
 
 @op(
-    vjp=lambda g, x, y, x_shape, axis, keepdims: unreduced(g, x_shape, axis, keepdims)
-    * exp(x - unreduced(where(y == -math.inf, 0.0, y), x_shape, axis, keepdims)),
+    vjp=lambda g, x, y, x_shape, axis, keepdims: (
+        unreduced(g, x_shape, axis, keepdims)
+        * exp(x - unreduced(where(y == -math.inf, 0.0, y), x_shape, axis, keepdims))
+    ),
     samples=_samples,
 )
 def logsumexp(xp: Any, x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:

@@ -231,17 +231,18 @@ def _all_batched(batched: tuple[bool, ...], arrays: tuple[Any, ...]) -> list[Any
 
 def _astype_vjp(g: Any, x_dtype: Any) -> Any:
     if g.dtype.kind == "c":
-        raise GradientError("differentiating through complex numbers is not implemented yet: astype from real to complex")
+        raise GradientError(
+            "differentiating through complex numbers is not implemented yet: astype from real to complex"
+        )
     return astype(g, x_dtype)
 
 
 @op(
     linear=("x",),
-    attrs=("dtype",),
     vjp=_astype_vjp,
     samples=lambda rng: ((rng.normal(size=(2, 3)),), {"dtype": "float64"}),
 )
-def astype(xp: Any, x: Any, dtype: Any, /, *, copy: bool = True) -> Any:
+def astype(xp: Any, x: Any, /, dtype: Any, *, copy: bool = True) -> Any:
     """The values converted to ``dtype``. A gradient converts back; an integer result has none."""
     return xp.astype(x, owner(type(x)).native_dtype(as_dtype(dtype)), copy=copy)
 
@@ -262,4 +263,3 @@ def to_device(xp: Any, x: Any, /, *, device: str, source: str) -> Any:
 @to_device.batch
 def _(batched: Any, x: Any, /, *, device: str, source: str) -> Any:
     return to_device(x, device=device, source=source)
-

@@ -41,7 +41,9 @@ def vmap(f: Callable[..., Any] | None = None, in_axes: Any = 0, out_axes: int = 
                 flat = [asarray(x) for x in flat]
                 for x in flat:
                     if not -x.ndim <= axis < x.ndim:
-                        raise ShapeError(f"vmap: argument {i} has shape {x.shape}, so it has no axis {axis} to batch over")
+                        raise ShapeError(
+                            f"vmap: argument {i} has shape {x.shape}, so it has no axis {axis} to batch over"
+                        )
                     sizes.add(x.shape[axis])
             parts.append((flat, rebuild, axis))
         if len(sizes) != 1:

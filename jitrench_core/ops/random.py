@@ -1,0 +1,140 @@
+"""Random numbers as functions of a key and a counter: Philox4x64-10, and what draws make of its bits.
+
+Nothing here holds state: ``jitrench_core.random`` does. ``key`` is uint64 of shape (2,), ``counter`` uint64 of shape
+(4,), least significant word first, as in NumPy's ``Philox``. A stream's block i is the cipher's output at ``counter + 1
++ i``.
+
+Source: J. K. Salmon, M. A. Moraes, R. O. Dror, D. E. Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC '11.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..dtypes import dtype as as_dtype
+from ..op import op
+from .elementwise import cos, log, sin, sqrt
+from .shapes import astype, reshape, stack
+
+_LOW = 0xFFFFFFFF
+_MULTIPLIERS = (0xD2E7470EE14C6C93, 0xCA5A826395121157)
+_WEYL = (0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B)  # what each round adds to the key
+_BUMPS = [[w * r & (2**64 - 1) for w in _WEYL] for r in range(10)]
+
+_CONSTANT = {"key": None, "counter": None}
+
+
+def _samples(**attrs: Any) -> Any:
+    def samples(rng: Any) -> Any:
+        return tuple(rng.integers(0, 2**64, size=n, dtype="uint64") for n in (2, 4)), attrs
+
+    return samples
+
+
+def _multiply(a: Any, m: int) -> tuple[Any, Any]:
+    """The high and the low 64 bits of the 128-bit product of uint64 values and a constant; no step overflows."""
+    a_high, a_low = a >> 32, a & _LOW
+    m_high, m_low = m >> 32, m & _LOW
+    low, cross = a_low * m_low, a_high * m_low
+    middle = (low >> 32) + (cross & _LOW) + a_low * m_high  # at most 2**64 - 1
+    return a_high * m_high + (cross >> 32) + (middle >> 32), (middle << 32) | (low & _LOW)
+
+
+def _add(xp: Any, counter: Any, offsets: Any) -> list[Any]:
+    """The four words of ``counter + offsets``, modulo 2**256. Words stay 1-d: a NumPy scalar warns where it wraps."""
+    words = [counter[0:1] + offsets]
+    carry = words[0] < offsets
+    for i in range(1, 4):
+        word = counter[i : i + 1] + xp.astype(carry, xp.uint64)
+        carry = carry & (word == 0)
+        words.append(word)
+    return words
+
+
+@op(vjp={"counter": None}, samples=lambda rng: ((rng.integers(0, 2**64, size=4, dtype="uint64"),), {"blocks": 3}))
+def advance_counter(xp: Any, counter: Any, /, *, blocks: int) -> Any:
+    """The counter after ``blocks`` more blocks, modulo 2**256: uint64 of shape (4,)."""
+    return xp.concat(_add(xp, counter, xp.asarray([blocks], dtype=xp.uint64, device=counter.device)))
+
+
+@op(vjp=_CONSTANT, samples=_samples(n=7))
+def random_bits(xp: Any, key: Any, counter: Any, /, *, n: int) -> Any:
+    """The first ``n`` words of a Philox4x64-10 stream, uint64: those of NumPy's ``Philox(key=,
+    counter=).random_raw(n)``.
+
+    >>> import jitrench_core as jt
+    >>> key, counter = jt.zeros(2, dtype="uint64"), jt.zeros(4, dtype="uint64")
+    >>> hex(jt.ops.random_bits(key, counter, n=1).item())
+    '0xcd74f9dcee5c7bfc'
+    """
+    blocks = -(-n // 4)
+    a, b, c, d = _add(xp, counter, xp.arange(1, blocks + 1, dtype=xp.uint64, device=counter.device))
+    keys = key + xp.asarray(_BUMPS, dtype=xp.uint64, device=key.device)
+    for r in range(10):
+        a_high, a_low = _multiply(a, _MULTIPLIERS[0])
+        c_high, c_low = _multiply(c, _MULTIPLIERS[1])
+        a, b, c, d = c_high ^ b ^ keys[r, 0], c_low, a_high ^ d ^ keys[r, 1], a_low
+    return xp.reshape(xp.stack([a, b, c, d], axis=1), (4 * blocks,))[0:n]
+
+
+@op(composite=True, samples=_samples(n=7))
+def random_uniform(key: Any, counter: Any, /, *, n: int, dtype: Any = "float64") -> Any:
+    """``n`` numbers in [0, 1): the top 53 bits (float32: 24 bits) of a word each, times 2**-53 (2**-24)."""
+    bits = 53 if as_dtype(dtype).bits == 64 else 24
+    return astype(random_bits(key, counter, n=n) >> (64 - bits), dtype) * 2.0**-bits
+
+
+@op(composite=True, samples=_samples(n=7))
+def random_normal(key: Any, counter: Any, /, *, n: int, dtype: Any = "float64") -> Any:
+    """``n`` standard normal numbers by the method of Box and Muller, a pair of words for a pair of numbers.
+
+    It needs nothing beyond the standard's functions and rejects nothing, so that the shape of a draw decides what it
+    consumes (the ziggurat rejects, the inverse distribution function is not standard). float32 is the float64 result,
+    rounded.
+    """
+    pairs = -(-n // 2)
+    u = random_uniform(key, counter, n=2 * pairs)
+    radius = sqrt(-2.0 * log(1.0 - u[0::2]))  # 1 - u is in (0, 1], and exact: at most 8.57 comes out
+    angle = 2 * math.pi * u[1::2]
+    z = reshape(stack(radius * cos(angle), radius * sin(angle), axis=1), (2 * pairs,))
+    return astype(z[:n], dtype)
+
+
+@op(composite=True, samples=_samples(n=7, low=-3, high=4))
+def random_integers(key: Any, counter: Any, /, *, n: int, low: int, high: int, dtype: Any = "int64") -> Any:
+    """``n`` integers in [low, high): the integer part of ``(high - low) * u``, with u of 64 bits, or of 128.
+
+    Two words make one number where ``high - low`` is above 2**32. Nothing is rejected; the probability of each value is
+    wrong by a factor between 1 - 2**-32 and 1 + 2**-32 at most.
+    """
+    span = high - low
+    if span <= 2**32:
+        words = random_bits(key, counter, n=n)
+        v = ((words >> 32) * span + ((words & _LOW) * span >> 32)) >> 32
+    else:
+        words = random_bits(key, counter, n=2 * n)
+        v = words[0::2]
+        if span < 2**64:
+            v, rest = _multiply(v, span)
+            more, _ = _multiply(words[1::2], span)
+            v = v + astype(rest + more < more, "uint64")  # the sum wraps: that is the carry
+    if as_dtype(dtype).name == "uint64":
+        return v + low
+    if span <= 2**63:
+        y = astype(v, "int64") + low
+    else:  # v may not fit int64, its halves do, and so does each sum
+        half = astype(v >> 1, "int64")
+        y = half + low + half + astype(v & 1, "int64")
+    return astype(y, dtype)
+
+
+@op(vjp={"words": None}, samples=lambda rng: ((rng.integers(0, 2**64, size=9, dtype="uint64"),), {}))
+def random_order(xp: Any, words: Any, /) -> Any:
+    """The permutation that sorts random ``words``, ties in their order: int64. Ties are as rare as n**2 / 2**65."""
+    return xp.astype(xp.argsort(words, stable=True), xp.int64, copy=False)
+
+
+@random_order.batch
+def _(batched: Any, words: Any, /) -> Any:
+    return random_order(words)

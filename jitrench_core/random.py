@@ -1,0 +1,402 @@
+"""Random numbers: ``Generator``, and functions that draw from a default one.
+
+The bits are Philox4x64-10's, a cipher applied to a counter, so any backend computes the same ones: raw bits, uniforms,
+integers and permutations of one seed are identical on every backend and platform, normals up to rounding.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from operator import index
+from threading import Lock
+from typing import Any, final
+
+from .dtypes import DType, float64, int64, uint64
+from .dtypes import dtype as as_dtype
+from .errors import DTypeError, JITrenchError, ShapeError
+from .ops.creation import zeros
+from .ops.random import advance_counter, random_bits, random_integers, random_normal, random_order, random_uniform
+from .ops.shapes import astype, reshape
+from .tensor import ArrayLike, Tensor, asarray, assign, tensor
+
+_WORD = 2**64 - 1
+_STATE = {"key": (2,), "counter": (4,)}
+
+
+class RandomError(JITrenchError, ValueError):
+    """A seed, a state, a range or a spread that random numbers cannot be drawn from."""
+
+
+@final
+class Generator:
+    """A stream of random numbers. One generator may serve several threads.
+
+    ``seed`` is an int in [0, 2**128) and is the key itself, so ``Generator(s)`` holds the stream of NumPy's
+    ``Philox(key=s)``; None takes 128 bits from the operating system. ``device`` is where draws are made and stay (None:
+    the default one).
+
+    A draw of n numbers takes n 64-bit words (``normal`` an even number, ``integers`` over a range above 2**32 twice as
+    many) and leaves the stream at the next multiple of four words. It depends only on the state and on n: not on the
+    dtype, and the first k of n numbers are those that a draw of k gives. Draws are constants to differentiation; a
+    Tensor passed as ``low``, ``high``, ``mean`` or ``std`` gets its gradient. Inside ``vmap`` a draw is made once, for
+    all examples.
+
+    Raises ``DTypeError`` for a seed that is no int, and ``RandomError`` for one out of range.
+
+    >>> import jitrench_core as jt
+    >>> g = jt.random.Generator(0)
+    >>> g.integers(0, 10, (2, 4))
+    Tensor([[8, 7, 9, 3], [2, 3, 7, 9]])
+    >>> g.permutation(5)
+    Tensor([2, 4, 1, 0, 3])
+    >>> g
+    Generator(seed=0, counter=4, device='numpy')
+    """
+
+    __slots__ = ("_counter", "_key", "_lock")
+
+    def __init__(self, seed: int | None = None, *, device: Any = None) -> None:
+        number = _seed(seed)
+        self._key = tensor([number & _WORD, number >> 64], dtype=uint64, device=device)
+        self._counter = zeros(4, dtype=uint64, device=device)
+        self._lock = Lock()
+
+    def __repr__(self) -> str:
+        seed, counter = (sum(w << 64 * i for i, w in enumerate(t.tolist())) for t in (self._key, self._counter))
+        return f"Generator(seed={seed}, counter={counter}, device={str(self.device)!r})"
+
+    @property
+    def device(self) -> Any:
+        """Where draws are made."""
+        return self._key.device
+
+    # -- state ------------------------------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Tensor]:
+        """The state itself: ``key``, uint64 of shape (2,), and ``counter``, uint64 of shape (4,), which draws advance.
+
+        These are the generator's own tensors. To come back to this point later, keep a copy of them.
+
+        >>> import copy
+        >>> import jitrench_core as jt
+        >>> g = jt.random.Generator(3)
+        >>> saved = copy.deepcopy(g.state())
+        >>> a = g.normal((2,))
+        >>> g.load_state(saved)
+        >>> bool((g.normal((2,)) == a).all())
+        True
+        """
+        return {"key": self._key, "counter": self._counter}
+
+    def load_state(self, state: Mapping[str, ArrayLike]) -> None:
+        """Go on from ``state``: ``key`` and ``counter`` as ``state()`` names them, tensors, arrays or lists of ints.
+
+        Raises ``RandomError`` where the names differ, ``ShapeError`` where a shape does, and ``DTypeError`` for a dtype
+        that is not uint64; nothing is changed then.
+        """
+        if state.keys() != _STATE.keys():
+            names = ", ".join(map(repr, state)) or "nothing"
+            raise RandomError(f"load_state() needs 'key' and 'counter', and nothing else; got {names}")
+        if state["key"] is self._key or state["counter"] is self._counter:
+            raise RandomError(
+                "load_state() got the generator's own tensors, which draws have changed: keep a copy at the point to "
+                "come back to, saved = copy.deepcopy(g.state())"
+            )
+        new = {}
+        for name, shape in _STATE.items():
+            value = state[name]
+            if not isinstance(value, (list, tuple)) and as_dtype(value.dtype) != uint64:
+                raise DTypeError(f"load_state(): {name!r} has dtype {as_dtype(value.dtype)}; expected uint64")
+            new[name] = (
+                value.to(self.device) if type(value) is Tensor else tensor(value, dtype=uint64, device=self.device)
+            )
+            if new[name].shape != shape:
+                raise ShapeError(f"load_state(): {name!r} has shape {new[name].shape}; expected {shape}")
+        with self._lock:
+            assign(self._key, new["key"])
+            assign(self._counter, new["counter"])
+
+    def __getstate__(self) -> dict[str, Tensor]:
+        """For pickle and copy: new Tensors, so that a copy's draws do not move the original."""
+        with self._lock:
+            return {"key": self._key.detach(), "counter": self._counter.detach()}
+
+    def __setstate__(self, state: dict[str, Tensor]) -> None:
+        self._key, self._counter, self._lock = state["key"], state["counter"], Lock()
+
+    def split(self, n: int) -> list[Generator]:
+        """``n`` generators with streams of their own, on this one's device; each key is two words of this stream.
+
+        This generator moves on, so a second split gives other streams. That two of m streams share a key has a chance
+        of m**2 / 2**129.
+
+        >>> import jitrench_core as jt
+        >>> a, b = jt.random.Generator(1).split(2)
+        >>> a.integers(0, 100, 4), b.integers(0, 100, 4)
+        (Tensor([44, 44, 78, 92]), Tensor([41, 16, 68, 30]))
+        """
+        (n,) = _shape("split", n)
+        keys = self._draw(random_bits, 2 * n, n=2 * n)
+        children = [Generator.__new__(Generator) for _ in range(n)]
+        for i, child in enumerate(children):
+            child.__setstate__({"key": keys[2 * i : 2 * i + 2], "counter": zeros(4, dtype=uint64, device=self.device)})
+        return children
+
+    spawn = split  # NumPy's name for it
+
+    def _draw(self, op: Any, words: int, **attrs: Any) -> Tensor:
+        """Take ``words`` words off the stream, for ``op``."""
+        with self._lock:
+            key, counter = self._key.detach(), self._counter.detach()
+            assign(self._counter, advance_counter(counter, blocks=-(-words // 4)))
+        return op(key, counter, **attrs)  # type: ignore[no-any-return]
+
+    # -- draws ------------------------------------------------------------------------------------------------------
+
+    def bits(self, shape: int | tuple[int, ...]) -> Tensor:
+        """Raw words of the stream, uint64: those of NumPy's ``Philox(key=, counter=).random_raw``.
+
+        >>> import jitrench_core as jt
+        >>> hex(jt.random.Generator(0).bits(1)[0].item())
+        '0xcd74f9dcee5c7bfc'
+        """
+        shape = _shape("bits", shape)
+        n = math.prod(shape)
+        return reshape(self._draw(random_bits, n, n=n), shape)
+
+    def uniform(
+        self,
+        shape: int | tuple[int, ...] = (),
+        low: ArrayLike = 0.0,
+        high: ArrayLike = 1.0,
+        *,
+        dtype: Any = None,
+    ) -> Tensor:
+        """Numbers from [low, high): ``low + (high - low) * u``, with u a multiple of 2**-53 (float32: of 2**-24) in [0,
+        1).
+
+        ``low`` and ``high`` are numbers, or Tensors that broadcast to ``shape`` and get gradients. Where ``low`` is not
+        0, rounding may give ``high`` itself. ``dtype`` is float32 or float64; without it, that of the Tensors, else
+        float64.
+
+        Raises ``RandomError`` for numbers with ``high`` below ``low``, or not finite; ``ShapeError`` for a negative
+        length, and for a Tensor that does not broadcast to ``shape``; ``DTypeError`` for any other dtype.
+
+        >>> import jitrench_core as jt
+        >>> jt.random.Generator(0).uniform((3,))
+        Tensor([0.80256619, 0.70726402, 0.91801228])
+        """
+        shape = _shape("uniform", shape)
+        low, high, dtype = self._parameters("uniform", shape, dtype, low=low, high=high)
+        numbers = isinstance(low, float) and isinstance(high, float)
+        if numbers and not 0 <= high - low < math.inf:
+            raise RandomError(
+                f"uniform() draws from [low, high), got low={low}, high={high}: high must be above low, both finite"
+            )
+        n = math.prod(shape)
+        u = reshape(self._draw(random_uniform, n, n=n, dtype=dtype), shape)
+        return u if numbers and low == 0 and high == 1 else low + (high - low) * u
+
+    def normal(
+        self,
+        shape: int | tuple[int, ...] = (),
+        mean: ArrayLike = 0.0,
+        std: ArrayLike = 1.0,
+        *,
+        dtype: Any = None,
+    ) -> Tensor:
+        """Normally distributed numbers: ``mean + std * z``, with z by the method of Box and Muller in float64.
+
+        ``mean`` and ``std`` are numbers, or Tensors that broadcast to ``shape`` and get gradients. ``dtype`` is float32
+        or float64; without it, that of the Tensors, else float64. float32 z is the float64 one, rounded; \\|z\\| is at
+        most 8.58.
+
+        Raises ``RandomError`` for a number ``std`` that is negative or not finite; ``ShapeError`` for a negative
+        length, and for a Tensor that does not broadcast to ``shape``; ``DTypeError`` for any other dtype.
+
+        >>> import jitrench_core as jt
+        >>> mean = jt.tensor([10.0, 20.0], requires_grad=True)
+        >>> jt.random.Generator(0).normal((3, 2), mean).sum().backward()
+        >>> mean.grad
+        Tensor([3., 3.])
+        """
+        shape = _shape("normal", shape)
+        mean, std, dtype = self._parameters("normal", shape, dtype, mean=mean, std=std)
+        if isinstance(std, float) and not 0 <= std < math.inf:
+            raise RandomError(f"normal() got std={std}: it must be a finite number, 0 or above")
+        n = math.prod(shape)
+        z = reshape(self._draw(random_normal, n + n % 2, n=n, dtype=dtype), shape)
+        if not (isinstance(std, float) and std == 1):
+            z = std * z
+        return z if isinstance(mean, float) and mean == 0 else mean + z
+
+    def integers(self, low: int, high: int, shape: int | tuple[int, ...] = (), *, dtype: Any = int64) -> Tensor:
+        """Integers from [low, high), of any integer ``dtype`` that holds them.
+
+        Each is the integer part of ``(high - low) * u``, with u of 64 bits, or of 128 where ``high - low`` is above
+        2**32. Nothing is rejected; each value's probability is right up to a factor of 1 +- 2**-32.
+
+        Raises ``RandomError`` for ``high`` not above ``low``, ``ShapeError`` for a negative length, and ``DTypeError``
+        where ``low`` and ``high`` are not ints, or ``dtype`` does not hold them.
+
+        >>> import jitrench_core as jt
+        >>> jt.random.Generator(0).integers(1, 7, 10)
+        Tensor([5, 5, 6, 3, 2, 2, 5, 6, 5, 2])
+        """
+        shape = _shape("integers", shape)
+        low, high = _integer("integers", "low", low), _integer("integers", "high", high)
+        if high <= low:
+            raise RandomError(f"integers() draws from [low, high), got low={low}, high={high}: high must be above low")
+        dtype = as_dtype(dtype)
+        if dtype.kind not in "iu":
+            raise DTypeError(f"integers() makes integers, not {dtype}: convert them, .astype({str(dtype)!r})")
+        least, limit = (-(2 ** (dtype.bits - 1)), 2 ** (dtype.bits - 1)) if dtype.kind == "i" else (0, 2**dtype.bits)
+        if low < least or high > limit:
+            raise DTypeError(f"integers() from [{low}, {high}) do not fit {dtype}, which holds [{least}, {limit})")
+        n = math.prod(shape)
+        words = n if high - low <= 2**32 else 2 * n
+        return reshape(self._draw(random_integers, words, n=n, low=low, high=high, dtype=dtype), shape)
+
+    def permutation(self, x: int | ArrayLike) -> Tensor:
+        """The integers 0 .. x-1 in random order, int64; or the rows (axis 0) of the Tensor ``x``, which gets its
+        gradient.
+
+        The order is that of random 64-bit words, a word a row.
+
+        Raises ``ShapeError`` for a negative number and ``DTypeError`` for one that is no int.
+
+        >>> import jitrench_core as jt
+        >>> jt.random.Generator(0).permutation(jt.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]))
+        Tensor([[3., 4.], [1., 2.], [5., 6.]])
+        """
+        rows: Tensor | None = None
+        if isinstance(x, (list, tuple)) or getattr(x, "shape", ()):
+            rows = self._tensor(x)
+            n = len(rows)
+        else:
+            n = _integer("permutation", "x", x)
+            if n < 0:
+                raise ShapeError(f"permutation({n}): the number of elements must be 0 or above")
+        order = random_order(self._draw(random_bits, n, n=n))
+        return order if rows is None else rows[order]
+
+    def _tensor(self, x: ArrayLike) -> Tensor:
+        """Python data goes to this generator's device; arrays stay where they are, for the op to refuse."""
+        return asarray(x, device=self.device if isinstance(x, (list, tuple)) else None)
+
+    def _parameters(self, who: str, shape: tuple[int, ...], dtype: Any, **given: ArrayLike) -> list[Any]:
+        """Each parameter as a float or as a Tensor of the draw's dtype; and that dtype."""
+        values: list[Any] = []
+        for name, value in given.items():
+            if type(value) is Tensor or isinstance(value, (list, tuple)) or getattr(value, "shape", ()):
+                value = self._tensor(value)
+                if value.dtype.kind not in "fiu":
+                    raise DTypeError(f"{who}(): {name} has dtype {value.dtype}; expected real numbers")
+                if not _fits(value.shape, shape):
+                    raise ShapeError(
+                        f"{who}(): {name} of shape {value.shape} does not broadcast to shape={shape}, which is the "
+                        f"result's: pass the shape that is wanted"
+                    )
+                values.append(value)
+            elif hasattr(value, "__float__"):
+                values.append(float(value))
+            else:
+                raise DTypeError(f"{who}(): {name} is {value!r}; expected a real number or a Tensor")
+        if dtype is None:
+            floats = [v.dtype for v in values if type(v) is Tensor and v.dtype.kind == "f"]
+            dtype = max(floats, key=lambda d: d.bits, default=float64)
+        dtype = as_dtype(dtype)
+        if dtype.name not in ("float32", "float64"):
+            what = f"{who}(...).astype({str(dtype)!r})"
+            raise DTypeError(
+                f"{who}() draws float32 or float64, not {dtype}: pass dtype= one of these and convert, {what}"
+            )
+        return [*(astype(v, dtype) if type(v) is Tensor and v.dtype != dtype else v for v in values), dtype]
+
+
+def _seed(seed: int | None) -> int:
+    if seed is None:
+        return int.from_bytes(os.urandom(16), "little")
+    number = _integer("Generator", "seed", seed)
+    if not 0 <= number < 2**128:
+        raise RandomError(f"Generator(): the seed {number} is out of range, which is 0 to 2**128 - 1")
+    return number
+
+
+def _integer(who: str, name: str, value: Any) -> int:
+    try:
+        return index(value)
+    except TypeError:
+        raise DTypeError(f"{who}(): {name} is {value!r} ({type(value).__name__}); expected an int") from None
+
+
+def _shape(who: str, shape: Any) -> tuple[int, ...]:
+    lengths = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
+    out = tuple(_integer(who, "a length in the shape", n) for n in lengths)
+    if any(n < 0 for n in out):
+        raise ShapeError(f"{who}(): the shape {shape!r} has a negative length")
+    return out
+
+
+def _fits(shape: tuple[int, ...], wide: tuple[int, ...]) -> bool:
+    """Whether ``shape`` broadcasts to ``wide``."""
+    tail = wide[len(wide) - len(shape) :]
+    return len(shape) <= len(wide) and all(n in (1, m) for n, m in zip(shape, tail, strict=True))
+
+
+# -- the default generator ------------------------------------------------------------------------------------------
+
+_default: Generator | None = None
+_making = Lock()
+
+
+def default_generator() -> Generator:
+    """The generator behind this module's functions, on the default device; made, from a random seed, when first asked
+    for."""
+    global _default
+    if _default is None:
+        with _making:
+            if _default is None:
+                _default = Generator()
+    return _default
+
+
+def seed(n: int | None = None) -> None:
+    """Start the default generator's stream again, at ``n`` as in ``Generator(n)``.
+
+    >>> import jitrench_core as jt
+    >>> jt.random.seed(7)
+    >>> jt.random.uniform((2,))
+    Tensor([0.88362552, 0.41193753])
+    """
+    g = default_generator()
+    g.load_state(Generator(n, device=g.device).state())
+
+
+def uniform(
+    shape: int | tuple[int, ...] = (), low: ArrayLike = 0.0, high: ArrayLike = 1.0, *, dtype: Any = None
+) -> Tensor:
+    """``Generator.uniform`` of the default generator."""
+    return default_generator().uniform(shape, low, high, dtype=dtype)
+
+
+def normal(
+    shape: int | tuple[int, ...] = (), mean: ArrayLike = 0.0, std: ArrayLike = 1.0, *, dtype: Any = None
+) -> Tensor:
+    """``Generator.normal`` of the default generator."""
+    return default_generator().normal(shape, mean, std, dtype=dtype)
+
+
+def integers(low: int, high: int, shape: int | tuple[int, ...] = (), *, dtype: DType | Any = int64) -> Tensor:
+    """``Generator.integers`` of the default generator."""
+    return default_generator().integers(low, high, shape, dtype=dtype)
+
+
+def permutation(x: int | ArrayLike) -> Tensor:
+    """``Generator.permutation`` of the default generator."""
+    return default_generator().permutation(x)
+
+
+__all__ = ["Generator", "RandomError", "default_generator", "integers", "normal", "permutation", "seed", "uniform"]

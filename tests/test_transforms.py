@@ -1,0 +1,430 @@
+"""Transforms: each alone, and every pair and triple of them nested."""
+
+from __future__ import annotations
+
+import math
+from collections import namedtuple
+from dataclasses import dataclass
+from itertools import product
+
+import jitrench_core as jt
+import numpy as np
+import pytest
+
+# -- grad and value_and_grad ------------------------------------------------------------------------------------------
+
+
+def test_grad_of_a_plain_function(T):
+    assert jt.grad(lambda x: jt.sin(x) + 1.0)(T(math.pi)).item() == -1.0
+    value, gradient = jt.value_and_grad(lambda x: x**3)(T(2.0))
+    assert (value.item(), gradient.item()) == (8.0, 12.0)
+    assert not value.requires_grad
+    assert not gradient.requires_grad
+
+
+def test_as_decorators(T):
+    @jt.grad
+    def f(x):
+        """Doc."""
+        return x * x
+
+    @jt.grad(argnums=1)
+    def g(x, y):
+        return x * y * y
+
+    assert f(T(3.0)).item() == 6.0
+    assert (f.__name__, f.__doc__) == ("f", "Doc.")
+    assert g(T(2.0), T(3.0)).item() == 12.0
+
+
+def test_argnums_and_containers(T):
+    f = lambda p, x: (p["w"] * x + p["b"][0]) ** 2  # noqa: E731
+    p = {"w": T(2.0), "b": [T(1.0)]}
+    gp, gx = jt.grad(f, argnums=(0, 1))(p, T(3.0))
+    assert (gp["w"].item(), gp["b"][0].item(), gx.item()) == (42.0, 14.0, 28.0)
+    assert jt.grad(f, argnums=-1)(p, T(3.0)).item() == 28.0
+
+    Point = namedtuple("Point", "x y")
+    got = jt.grad(lambda q: q.x * q.y)(Point(T(2.0), T(5.0)))
+    assert isinstance(got, Point)
+    assert (got.x.item(), got.y.item()) == (5.0, 2.0)
+
+    @dataclass
+    class Model:
+        w: object
+        b: object
+
+    got = jt.grad(lambda m: m.w * m.w + m.b)(Model(T(3.0), T(1.0)))
+    assert (got.w.item(), got.b.item()) == (6.0, 1.0)
+
+
+def test_has_aux(T):
+    (value, aux), gradient = jt.value_and_grad(lambda x: (x * x, {"twice": x * 2.0, "n": 3}), has_aux=True)(T(3.0))
+    assert (value.item(), aux["twice"].item(), aux["n"], gradient.item()) == (9.0, 6.0, 3, 6.0)
+    assert not aux["twice"].requires_grad
+    gradient, aux = jt.grad(lambda x: (x * x, x), has_aux=True)(T(3.0))
+    assert (gradient.item(), aux.item()) == (6.0, 3.0)
+
+
+def test_an_unused_argument_has_gradient_zero(T):
+    a, b = jt.grad(lambda x, y: x * 2.0, argnums=(0, 1))(T(3.0), T([1.0, 2.0]))
+    assert (a.item(), b.tolist()) == (2.0, [0.0, 0.0])
+    assert jt.grad(lambda x: T(1.0))(T(3.0)).item() == 0.0
+    assert jt.grad(lambda x: 1.0)(T(3.0)).item() == 0.0
+
+
+def test_errors(T):
+    with pytest.raises(jt.GradientError, match=r"scalar result; this one returned shape \(2,\).*jt\.vmap"):
+        jt.grad(lambda x: x * 2.0)(T([1.0, 2.0]))
+    with pytest.raises(jt.OpError, match=r"argnums=2 but the function got 1 positional"):
+        jt.grad(lambda x: x, argnums=2)(T(1.0))
+    with pytest.raises(jt.GradientError, match="int64 tensor cannot require a gradient"):
+        jt.grad(lambda x: x)(T(1))
+    with pytest.raises(jt.OpError, match="takes two tuples"):
+        jt.jvp(lambda x: x, T(1.0), T(1.0))
+    with pytest.raises(jt.ShapeError, match=r"tangent of shape \(2,\) came for a primal of shape \(\)"):
+        jt.jvp(lambda x: x, (T(1.0),), (T([1.0, 2.0]),))
+    with pytest.raises(jt.OpError, match="1 primal and 2 tangent"):
+        jt.jvp(lambda x: x, (T(1.0),), (T(1.0), T(1.0)))
+    with pytest.raises(jt.GradientError, match="only floating-point numbers have a tangent"):
+        jt.jvp(lambda x: x, (T(1),), (T(1),))
+    with pytest.raises(jt.ShapeError, match=r"argument 0 has shape \(\), so it has no axis 0"):
+        jt.vmap(lambda x: x)(T(1.0))
+    with pytest.raises(jt.ShapeError, match=r"lengths \[2, 3\]"):
+        jt.vmap(lambda x, y: x)(T([1.0, 2.0]), T([1.0, 2.0, 3.0]))
+    with pytest.raises(jt.ShapeError, match="no argument with an axis"):
+        jt.vmap(lambda x: x, in_axes=None)(T([1.0, 2.0]))
+    with pytest.raises(jt.OpError, match=r"in_axes has 2 entries for 1 argument"):
+        jt.vmap(lambda x: x, in_axes=(0, 0))(T([1.0, 2.0]))
+
+
+def test_grad_under_no_grad(T):
+    w = T(3.0, requires_grad=True)
+    with jt.no_grad():
+        g = jt.grad(lambda x: x * x * w)(T(2.0))
+    assert g.item() == 12.0
+    assert not g.requires_grad
+    assert jt.grad(lambda x: _constant(x) * x)(T(3.0)).item() == 9.0
+
+
+def _constant(x):
+    with jt.no_grad():
+        return x * x
+
+
+def test_the_backward_of_a_transform_is_recorded_only_for_others_leaves(T):
+    x, w = T(2.0), T(3.0, requires_grad=True)
+    assert not jt.grad(lambda x: x**3)(x).requires_grad
+    g = jt.grad(lambda x: x * x * w)(x)
+    assert g.requires_grad
+    g.backward()
+    assert w.grad.item() == 4.0
+    w.zero_grad()
+    value, _ = jt.value_and_grad(lambda x: x * x * w)(x)
+    value.backward()
+    assert w.grad.item() == 4.0
+
+
+def test_a_tracked_argument_goes_on_being_tracked(T):
+    x = T(2.0, requires_grad=True)
+    g = jt.grad(lambda x: x**3)(x)
+    g.backward()
+    assert x.grad.item() == 12.0
+
+
+def test_grad_does_not_free_the_graph_of_a_closure(T):
+    w = T(3.0, requires_grad=True)
+    c = w * w
+    g = jt.grad(lambda x: x * x * c)(T(2.0))
+    assert g.item() == 36.0
+    c.backward()
+    assert w.grad.item() == 6.0
+
+
+def test_an_argument_that_f_updates_in_place(T):
+    def f(x):
+        x *= x
+        x[0] = x[0] * 3.0
+        return x.sum()
+
+    a = T([2.0, 5.0])
+    assert jt.grad(f)(a).tolist() == [12.0, 10.0]
+    assert a.tolist() == [2.0, 5.0]
+
+
+def test_no_perturbation_confusion(T):
+    # d/dx (x * d/dy (x + y) at y = 1) = 1, not 2
+    for outer, inner in product((reverse, forward), repeat=2):
+        assert outer(lambda x, inner=inner: x * inner(lambda y: x + y)(T(1.0)))(T(1.0)).item() == 1.0
+        # the same tensor as both arguments: d/dx (x * d/dy (x * y) at y = x) = 2x
+        assert outer(lambda x, inner=inner: x * inner(lambda y: x * y)(x))(T(3.0)).item() == 6.0
+
+
+def test_grad_of_a_function_that_uses_backward(T):
+    def f(x):
+        y = T(2.0, requires_grad=True)
+        (y * y * x).backward(create_graph=True)
+        return y.grad * x
+
+    assert jt.grad(f)(T(3.0)).item() == pytest.approx(24.0)
+
+
+# -- jvp ------------------------------------------------------------------------------------------------------------
+
+
+def test_jvp_of_containers(T):
+    y, dy = jt.jvp(lambda p, x: {"a": p["w"] * x, "b": 3.0}, ({"w": T(2.0)}, T(5.0)), ({"w": T(1.0)}, T(10.0)))
+    assert (y["a"].item(), dy["a"].item(), dy["b"].item()) == (10.0, 25.0, 0.0)
+
+
+def test_jvp_may_branch_on_values(T):
+    def f(x):
+        return x * x if x > 1.0 else x * 3.0
+
+    assert jt.jvp(f, (T(2.0),), (T(1.0),))[1].item() == 4.0
+    assert jt.jvp(f, (T(0.5),), (T(1.0),))[1].item() == 3.0
+
+
+def test_jvp_of_integers_inside(T):
+    y, dy = jt.jvp(lambda x: x * jt.astype(jt.argmax(x), x.dtype), (T([1.0, 5.0]),), (T([1.0, 2.0]),))
+    assert (y.tolist(), dy.tolist()) == ([1.0, 5.0], [1.0, 2.0])
+
+
+def test_jvp_in_float32(T):
+    y, dy = jt.jvp(jt.sin, (T([1.0], dtype="float32"),), (T([1.0], dtype="float32"),))
+    assert (y.dtype, dy.dtype) == (jt.float32, jt.float32)
+
+
+# -- vmap -----------------------------------------------------------------------------------------------------------
+
+
+def test_vmap_axes(T):
+    a = np.arange(6.0).reshape(2, 3)
+    x, v = T(a), T([1.0, 2.0])
+    np.testing.assert_allclose(jt.vmap(lambda c: c @ v, in_axes=1)(x).numpy(), a.T @ [1, 2])
+    np.testing.assert_allclose(jt.vmap(lambda r, w: r * w, in_axes=(0, None))(x, T(2.0)).numpy(), a * 2)
+    np.testing.assert_allclose(jt.vmap(lambda r: r, out_axes=1)(x).numpy(), a.T)
+    np.testing.assert_allclose(jt.vmap(lambda r: r, in_axes=-1, out_axes=-1)(x).numpy(), a)
+    assert jt.vmap(lambda r: T(1.0))(x).tolist() == [1.0, 1.0]
+    assert jt.vmap(lambda r: 1.0)(x).shape == (2,)
+    outer = jt.vmap(jt.vmap(jt.multiply, in_axes=(None, 0)), in_axes=(0, None))
+    np.testing.assert_allclose(outer(v, T([1.0, 10.0, 100.0])).numpy(), np.outer([1, 2], [1, 10, 100]))
+
+
+def test_vmap_refuses_to_look_at_one_value(T):
+    for look in (bool, float, int, lambda x: x.item(), lambda x: x.numpy(), lambda x: x.tolist()):
+        with pytest.raises(jt.TransformError, match=r"stands for many examples.*jt\.where"):
+            jt.vmap(look)(T([1.0, 2.0]))
+
+
+def test_vmap_shapes_as_one_example_has_them(T):
+    seen = []
+
+    def f(x):
+        seen.append((x.shape, x.ndim, x.size, x.dtype, len(x)))
+        return x
+
+    jt.vmap(f)(T(np.zeros((5, 2, 3), dtype="float32")))
+    assert seen == [((2, 3), 2, 6, jt.float32, 2)]
+
+
+def test_vmap_of_an_op_without_a_rule(T):
+    @jt.op(vjp={"x": None})
+    def cumulate(xp, x, /):
+        """The cumulative sum."""
+        return xp.cumulative_sum(x)
+
+    with pytest.raises(jt.TransformError, match=r"cumulate\(\) cannot run under vmap.*xp\.cumulative_sum.*@cumulate\.batch"):
+        jt.vmap(cumulate)(T([[1.0, 2.0]]))
+
+    @jt.op(vjp={"x": lambda g, x_shape: jt.broadcast_to(g, x_shape)})
+    def total(xp, x, /):
+        """The sum, by its forward."""
+        return xp.sum(xp.exp(xp.log(x)))
+
+    got = jt.vmap(total)(T([[1.0, 2.0], [3.0, 4.0]]))
+    np.testing.assert_allclose(got.numpy(), [3.0, 7.0])
+
+
+def test_in_place_inside_and_outside(T):
+    def inside(x):
+        y = x * 1.0
+        y += 1.0
+        y[0] = 5.0
+        return y
+
+    assert jt.vmap(inside)(T([[1.0, 2.0], [3.0, 4.0]])).tolist() == [[5.0, 3.0], [5.0, 5.0]]
+    total = T(0.0)
+
+    def leak(x):
+        nonlocal total
+        total += x
+        return x
+
+    with pytest.raises(jt.TransformError, match="from outside jvp or vmap"):
+        jt.vmap(leak)(T([1.0, 2.0]))
+    assert total.item() == 0.0
+
+
+EXAMPLES = {
+    "index batched by constant": (lambda x: x[jt.asarray([0, 2])], [(4, 3)]),
+    "index constant by batched": (lambda i: TABLE()[i], ["int"]),
+    "index both": (lambda x, i: x[i], [(4, 3), "int"]),
+    "index later axis": (lambda x, i: x[:, i], [(4, 2, 3), "int"]),
+    "index split": (lambda x, i: x[i, :, i], [(4, 3, 2, 3), "int"]),
+    "index split by constants": (lambda x: x[[0, 1], :, [1, 0]], [(4, 2, 3, 2)]),
+    "index scalar and batched": (lambda x, i: x[0, :, i], [(4, 2, 2, 3), "int"]),
+    "index new axis": (lambda x, i: x[None, i, ..., None], [(4, 3, 2), "int"]),
+    "matvec": (lambda a, b: a @ b, [(4, 2, 3), (4, 3)]),
+    "vecmat": (lambda a, b: a @ b, [(4, 3), (4, 3, 2)]),
+    "dot": (lambda a, b: a @ b, [(4, 3), (4, 3)]),
+    "matmul more axes": (lambda a, b: a @ b, [(4, 5, 2, 3), (4, 3, 2)]),
+    "matmul constant": (lambda a: a @ jt.asarray(np.arange(6.0).reshape(3, 2)), [(4, 3)]),
+    "concat": (lambda a, b: jt.concat([a, b, a], axis=-1), [(4, 2, 3), (4, 2, 1)]),
+    "concat flat": (lambda a: jt.concat([a, a], axis=None), [(4, 2, 3)]),
+    "stack": (lambda a, b: jt.stack([a, b], axis=1), [(4, 3), (4, 3)]),
+    "where": (lambda a, b: jt.where(a > b, a, 0.0), [(4, 3), (4, 3)]),
+    "clip": (lambda a: jt.clip(a, -0.5, 0.5), [(4, 3)]),
+    "broadcast more axes": (lambda a, b: a + b, [(4, 3), (4, 2, 3)]),
+    "reshape": (lambda a: jt.reshape(a, (-1,)), [(4, 2, 3)]),
+    "squeeze": (lambda a: jt.squeeze(a, 0), [(4, 1, 3)]),
+    "expand": (lambda a: jt.expand_dims(a, axis=-1), [(4, 3)]),
+    "expand two": (lambda a: jt.expand_dims(a, axis=(0, -1)), [(4, 3)]),
+    "sum_to": (lambda a: jt.sum_to(a, (1, 3)), [(4, 5, 2, 3)]),
+    "argmax": (lambda a: jt.argmax(a), [(4, 2, 3)]),
+    "argmax keepdims": (lambda a: jt.argmax(a, keepdims=True), [(4, 2, 3)]),
+    "prod": (lambda a: jt.prod(a, axis=0), [(4, 3, 2)]),
+    "transpose": (lambda a: a.T, [(4, 2, 3)]),
+    "flip": (lambda a: jt.flip(a), [(4, 2, 3)]),
+    "softmax": (lambda a: jt.softmax(a, axis=0), [(4, 3, 2)]),
+}
+
+
+def TABLE():
+    return jt.asarray(np.arange(6.0).reshape(3, 2))
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_vmap_against_a_loop(T, backend, name, monkeypatch):
+    f, specs = EXAMPLES[name]
+    rng = np.random.default_rng(0)
+    monkeypatch.setattr(jt, "asarray", lambda data, _real=jt.asarray: _real(np.asarray(data), device=backend))
+    arrays = [rng.integers(0, 2, size=(4, 5)) if s == "int" else rng.normal(size=s) for s in specs]
+    got = jt.vmap(f)(*map(T, arrays))
+    want = [f(*[T(a[i]) for a in arrays]).numpy() for i in range(4)]
+    np.testing.assert_allclose(got.numpy(), np.stack(want), rtol=1e-12)
+    if got.dtype == jt.float64 and "int" not in specs:
+        weight = rng.normal(size=want[0].shape)
+        g = jt.vmap(jt.grad(lambda *a: (f(*a) * T(weight)).sum()))(*map(T, arrays))
+        loop = [jt.grad(lambda *a: (f(*a) * T(weight)).sum())(*[T(a[i]) for a in arrays]).numpy() for i in range(4)]
+        np.testing.assert_allclose(g.numpy(), np.stack(loop), rtol=1e-12, atol=1e-14)
+    elif got.dtype == jt.float64 and len(specs) == 2:
+        weight = rng.normal(size=want[0].shape)
+        h = lambda x, i: (f(x, i) * T(weight)).sum()  # noqa: E731
+        g = jt.vmap(jt.grad(h))(*map(T, arrays))
+        loop = [jt.grad(h)(*[T(a[i]) for a in arrays]).numpy() for i in range(4)]
+        np.testing.assert_allclose(g.numpy(), np.stack(loop), rtol=1e-12)
+
+
+# -- the nesting battery: a function that closes over a tracked tensor and reuses its argument -----------------------------
+
+
+def reverse(f):
+    return lambda x: jt.grad(f)(x)
+
+
+def forward(f):
+    return lambda x: jt.jvp(f, (x,), (jt.ones_like(x),))[1]
+
+
+def batched(f):
+    """The mean of f over two examples, x and x: the same number as f(x)."""
+    return lambda x: jt.mean(jt.vmap(f)(jt.stack([x, x])))
+
+
+MODES = {"grad": reverse, "jvp": forward, "vmap": batched}
+ORDERS = [*product(MODES, repeat=2), *product(MODES, repeat=3)]
+
+
+@pytest.mark.parametrize("order", ORDERS, ids="-".join)
+def test_nesting(T, order):
+    w = T(0.7, requires_grad=True)
+
+    def f(x):
+        y = x * w
+        return jt.sin(y) * x + jt.where(x > 0.0, x**3 * w * w, 0.0)
+
+    transformed = f
+    for mode in order:
+        transformed = MODES[mode](transformed)
+    depth = sum(m != "vmap" for m in order)
+    x = 1.3
+    got = transformed(T(x))
+    assert got.item() == pytest.approx(derivative(depth, x, 0.7), rel=1e-12)
+    # the closure's gradient goes through every level
+    got.backward()
+    slope = (derivative(depth, x, 0.7 + 1e-6) - derivative(depth, x, 0.7 - 1e-6)) / 2e-6
+    assert w.grad.item() == pytest.approx(slope, rel=1e-7)
+
+
+def derivative(n, x, w):
+    """The n-th derivative by x of sin(xw) x + x^3 w^2, by hand."""
+    s, c = math.sin(x * w), math.cos(x * w)
+    return [
+        s * x + x**3 * w**2,
+        w * c * x + s + 3 * x**2 * w**2,
+        -w * w * s * x + 2 * w * c + 6 * x * w**2,
+        -(w**3) * c * x - 3 * w * w * s + 6 * w**2,
+    ][n]
+
+
+@pytest.mark.parametrize("order", ORDERS, ids="-".join)
+def test_nesting_with_inner_functions(T, order):
+    """Each level's function uses its own argument and the one of the level outside."""
+    a, b, c = (MODES[m] for m in (*order, *["grad"] * (3 - len(order))))
+
+    def f(x):
+        def g(y):
+            return c(lambda z: z**2 * y * x + z * y**2)(y) * x
+
+        return b(g)(x) * x
+
+    got = a(f)(T(0.9)).item()
+    kinds = [m != "vmap" for m in (*order, *["grad"] * (3 - len(order)))]
+    assert got == pytest.approx(by_polynomials(*kinds)(0.9), rel=1e-10)
+
+
+def by_polynomials(da, db, dc):
+    """The same in exact polynomial arithmetic: derivative where the mode is one, identity where it is vmap."""
+    poly = pytest.importorskip("numpy.polynomial").Polynomial
+
+    # inner(z) = z^2 y x + z y^2, at z = y: 2 y^2 x + y^2 where differentiated, else y^3 x + y^3
+    inner = {True: lambda x: poly([0, 0, 2 * x + 1]), False: lambda x: poly([0, 0, 0, x + 1])}[dc]
+
+    def f(x):
+        g = inner(x) * x
+        return (g.deriv() if db else g)(x) * x
+
+    if not da:
+        return f
+    points = np.linspace(-1, 1, 9)
+    fitted = poly.fit(points, [f(p) for p in points], 8).convert()
+    return fitted.deriv()
+
+
+def test_vmap_of_grad_of_vmap(T):
+    a = np.arange(12.0).reshape(3, 4) / 7
+    f = lambda row: jt.sum(jt.vmap(lambda v: v * jt.sin(v))(row))  # noqa: E731
+    got = jt.vmap(jt.grad(f))(T(a))
+    np.testing.assert_allclose(got.numpy(), np.sin(a) + a * np.cos(a))
+
+
+def test_hessian_by_nesting(T):
+    f = lambda x: jt.sum(x**3) + x[0] * x[1] * x[2]  # noqa: E731
+    a = np.array([1.0, 2.0, 3.0])
+    want = np.diag(6 * a) + np.array([[0, 3, 2], [3, 0, 1], [2, 1, 0]])
+    eye = T(np.eye(3))
+    forward_over_reverse = jt.vmap(lambda v: jt.jvp(jt.grad(f), (T(a),), (v,))[1])(eye)
+    reverse_over_reverse = jt.vmap(lambda v: jt.grad(lambda x: jt.sum(jt.grad(f)(x) * v))(T(a)))(eye)
+    np.testing.assert_allclose(forward_over_reverse.numpy(), want)
+    np.testing.assert_allclose(reverse_over_reverse.numpy(), want)
