@@ -161,6 +161,8 @@ from .ops.shapes import (
 )
 from .plugins import API_VERSION, PluginWarning
 from .tensor import (
+    ArrayLike,
+    Namespace,
     Scalar,
     Tensor,
     asarray,
@@ -171,6 +173,8 @@ from .transforms import grad, jvp, value_and_grad, vmap
 __version__ = "0.1.0"
 
 __all__ = [
+    "ArrayLike",
+    "Namespace",
     "vmap",
     "value_and_grad",
     "jvp",

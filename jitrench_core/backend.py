@@ -173,17 +173,17 @@ class Backend:
         index = self.index_of(array)
         return Device(self, index) if index else self.first
 
-    def link(self, op: Op, cls: type) -> Kernel:
+    def link(self, op: Op, cls: type) -> Kernel | None:
         """The kernel of ``op`` for arrays of class ``cls``: a plugin's, else the backend's, else the op's forward."""
         _, kernel = PLUGIN_KERNELS.get((op.name, self.name), ("", self.kernels.get(op.name)))
         if isinstance(kernel, Mapping):
             kernel = next((kernel[c] for c in cls.__mro__ if c in kernel), None)
         if kernel is None:
             kernel = op.bound_forward(self.xp)
-        return self.bind(kernel) if kernel is not None else None  # type: ignore[return-value]
+        return self.bind(kernel) if kernel is not None else None
 
 
-class KernelTable(dict[Any, Kernel]):
+class KernelTable(dict[Any, Any]):
     """An op's kernels by array class, or by a tuple of the operands' classes. A hit is one lookup; a miss links once."""
 
     __slots__ = ("op",)
@@ -191,7 +191,7 @@ class KernelTable(dict[Any, Kernel]):
     def __init__(self, op: Op) -> None:
         self.op = op
 
-    def __missing__(self, key: Any) -> Kernel:
+    def __missing__(self, key: Any) -> Any:
         first, *others = key if type(key) is tuple else (key,)
         who = owner(first)
         if any(owner(c) is not who for c in others):

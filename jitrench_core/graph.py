@@ -94,7 +94,7 @@ class Leaf:
 class Identity:
     """A transform's own node for an argument, on top of what recorded it: the same tensor passed twice stays apart."""
 
-    __slots__ = ("dtype", "name", "parents", "shape")
+    __slots__ = ("dtype", "grad", "name", "parents", "shape")
     op: ClassVar[None] = None
 
     def __init__(self, data: Any, parents: tuple[Any, ...] = ()) -> None:
@@ -162,18 +162,19 @@ class _Mode:
     """A context manager and decorator that sets the recording mode of the current thread or task."""
 
     value: ClassVar[bool]
+    tokens: list[Any]
 
     def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
         self = object.__new__(cls)
-        self._tokens: list[Any] = []
+        self.tokens = []
         return self if function is None else self(function)
 
     def __enter__(self) -> None:
         modes.append(None)
-        self._tokens.append(_recording.set(self.value))
+        self.tokens.append(_recording.set(self.value))
 
     def __exit__(self, *exc: object) -> None:
-        _recording.reset(self._tokens.pop())
+        _recording.reset(self.tokens.pop())
         modes.pop()
 
     def __call__(self, function: F) -> F:
@@ -320,7 +321,7 @@ def _loop(
     targets: set[Any] | None,
     record: bool,
     freed: Freed | None,
-    tensor: type,
+    tensor: Any,
 ) -> dict[Any, Any]:
     """Pass gradients from consumers to producers; return those of the targets. ``freed`` None keeps the graph."""
     kept: dict[Any, Any] = {}

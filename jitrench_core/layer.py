@@ -73,8 +73,8 @@ class Layer:
         where it has another shape, and ``DTypeError`` where a floating-point input of the layer has another dtype.
         """
         frame = _frame.get()
-        if frame is None or frame.layer is not self:
-            found = self._own(name, frame)
+        if frame is None or frame.runs is not self:
+            found: Any = self._held(name, frame)
             inputs: tuple[Any, ...] = ()
         else:
             frame.used.add(name)
@@ -87,13 +87,13 @@ class Layer:
         for x in inputs:
             if type(x) is Tensor and x.data.dtype is not found.data.dtype:
                 _check_dtype(x, found, self.label)
-        return found
+        return found  # type: ignore[no-any-return]
 
     @property
     def label(self) -> str:
         """How errors name this layer: its path among the parameters while it runs, else its class."""
         frame = _frame.get()
-        return frame.path if frame is not None and frame.layer is self else self.name or type(self).__name__
+        return frame.path if frame is not None and frame.runs is self else self.name or type(self).__name__
 
     def state(self) -> Tree:
         """The Tensors that this object itself holds as attributes, and those of the layers it holds, as a tree.
@@ -108,11 +108,13 @@ class Layer:
                 tree[key] = inner
         return tree
 
-    def _own(self, name: str, frame: _Frame | None) -> Any:
+    def _held(self, name: str, frame: _Frame | None) -> Any:
         """A tensor held as an attribute; a layer that has none cannot run here."""
         found = vars(self).get(name)
         if found is None and frame is not None:
-            raise LayerError(f"{self.label}: call the layer itself, not its forward(), so that its parameters are found")
+            raise LayerError(
+                f"{self.label}: call the layer itself, not its forward(), so that its parameters are found"
+            )
         if found is None:
             raise LayerError(
                 f"{self.label} has no parameters here: a model made of functions runs by nn.init(model, (None, 3)), which "
@@ -155,91 +157,115 @@ class Scope:
     ``LayerError`` names what no layer asked for. Where nothing is in ``tree`` yet, its keys come in the order of use.
     """
 
-    __slots__ = ("device", "dtype", "generator", "seen", "tree", "_token", "_used")
+    __slots__ = ("device", "dtype", "generator", "seen", "tree", "_root", "_token")
 
-    def __init__(self, tree: Mapping[str, Any], *, generator: Generator | None = None, dtype: Any = None, device: Any = None) -> None:
+    def __init__(
+        self, tree: Mapping[str, Any], *, generator: Generator | None = None, dtype: Any = None, device: Any = None
+    ) -> None:
         self.tree: Any = tree
         self.generator = generator
         self.dtype = dtype
         self.device = device
-        # By id: a layer need not be hashable. Each entry holds its layer, so that no id comes twice.
-        self.seen: dict[int, tuple[Layer, str, Any, set[str]]] = {}
+        # The first frame of each layer. By id: a layer need not be hashable; its frame holds it, so that no id comes twice.
+        self.seen: dict[int, _Frame] = {}
 
     def __enter__(self) -> Scope:
-        self.seen.clear()
-        self._used: set[str] = set()
-        self._token: Token[Any] = _frame.set(_Frame(self, None, "", self.tree, self._used, ()))
+        self._root = _Frame(self, None, None, "", self.tree, set(), ())
+        self._token: Token[Any] = _frame.set(self._root)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
         _frame.reset(self._token)
+        frames = [self._root, *self.seen.values()]
+        self.seen.clear()
         if self.generator is not None:
             _prune(self.tree)
         elif kind is None:
-            unused: list[str] = []
-            for path, tree, used in [("", self.tree, self._used), *(entry[1:] for entry in self.seen.values())]:
-                if len(used) < len(tree) or not used.issuperset(tree):
-                    unused += [f"{path}.{key}" if path else key for key in tree if key not in used]
+            unused = [(f, key) for f in frames if len(f.used) != len(f.tree) for key in f.tree if key not in f.used]
             if unused:
+                names = ", ".join(repr(f"{f.path}.{key}" if f.path else key) for f, key in unused)
                 raise LayerError(
-                    f"params hold {', '.join(map(repr, unused))}, which no layer of the model asked for: they belong to another "
-                    f"model, or this call left out layers, which gives the later ones other names (a name=... stays)"
+                    f"params hold {names}, which no layer of the model asked for: they belong to another model, or this "
+                    f"call left out layers, which gives the later ones other names (a name=... stays)"
                 )
-        self.seen.clear()
 
 
 @final
 class _Frame:
-    """One layer while it runs: its tree, its path, and the names that the layers inside it have got."""
+    """One layer while it runs: its tree, what of it was asked for, and the names that the layers inside it have got."""
 
-    __slots__ = ("counts", "inputs", "layer", "path", "scope", "taken", "tree", "used")
+    __slots__ = ("counts", "inputs", "key", "layer", "parent", "runs", "scope", "taken", "tree", "used")
 
-    def __init__(self, scope: Scope, layer: Any, path: str, tree: Any, used: set[str], inputs: tuple[Any, ...]) -> None:
+    def __init__(
+        self, scope: Scope, layer: Any, parent: Any, key: str, tree: Any, used: set[str], inputs: tuple[Any, ...]
+    ) -> None:
         self.scope = scope
         self.layer = layer
-        self.path = path
+        self.runs = layer
+        self.parent = parent
+        self.key = key
         self.tree = tree
         self.used = used
         self.inputs = inputs
         self.counts: dict[str, int] = {}
         self.taken: set[str] = set()
 
+    @property
+    def path(self) -> str:
+        """The keys that lead to this tree, with dots."""
+        return f"{self.parent.path}.{self.key}" if self.parent is not None and self.parent.key else self.key
+
     def inner(self, layer: Layer, inputs: tuple[Any, ...]) -> _Frame:
-        """The frame of a layer that is called in this one."""
+        """The frame of a layer that is called in this one; the second call of one layer finds the first one's tree."""
         scope = self.scope
-        entry = scope.seen.get(id(layer))
-        if entry is None:
-            key = self.key(layer)
-            tree = self.tree.get(key)
-            if tree is None:
-                tree = {}
-                if scope.generator is not None:
-                    self.tree[key] = tree
-            elif not isinstance(tree, Mapping):
-                raise LayerError(f"params[{key!r}] is a {type(tree).__name__}; expected a dict with the parameters of {key}")
-            self.used.add(key)
-            path = f"{self.path}.{key}" if self.path else key
-            entry = scope.seen[id(layer)] = (layer, path, tree, set())
-        return _Frame(scope, layer, *entry[1:], inputs)
+        first = scope.seen.get(id(layer))
+        if first is not None:
+            return _Frame(scope, layer, first.parent, first.key, first.tree, first.used, inputs)
+        key = self.name_of(layer)
+        tree = self.tree.get(key)
+        if type(tree) is not dict:
+            tree = self.subtree(key, tree)
+        self.used.add(key)
+        frame = scope.seen[id(layer)] = _Frame(scope, layer, self, key, tree, set(), inputs)
+        return frame
+
+    def subtree(self, key: str, tree: Any) -> Any:
+        """The tree of a layer that has none yet, or one that is no plain dict."""
+        if tree is None:
+            tree = {}
+            if self.scope.generator is not None:
+                self.tree[key] = tree
+        if not isinstance(tree, Mapping):
+            raise LayerError(
+                f"params[{key!r}] is a {type(tree).__name__}; expected a dict with the parameters of {key}"
+            )
+        return tree
 
     def bind(self) -> Layer:
         """The layer to run: one that holds Tensors as attributes runs as a copy that has the tree's in their places."""
         layer: Layer = self.layer
-        held = {name: value for name, value in vars(layer).items() if type(value) is Tensor}
-        if held:
-            bound = object.__new__(type(layer))
-            vars(bound).update(vars(layer))
-            self.layer = bound
-            for name, value in held.items():
-                same = partial(_given, value)
-                vars(bound)[name] = bound.parameter(name, value.shape, same, trainable=value.requires_grad)
-        return self.layer  # type: ignore[no-any-return]
+        for value in layer.__dict__.values():
+            if type(value) is Tensor:
+                return self.bound(layer)
+        return layer
 
-    def key(self, layer: Layer) -> str:
+    def bound(self, layer: Layer) -> Layer:
+        """A copy of ``layer`` that holds the tree's tensors."""
+        copied = self.runs = object.__new__(type(layer))
+        for name, value in vars(layer).items():
+            if type(value) is Tensor:
+                same = partial(_given, value)
+                value = copied.parameter(name, value.shape, same, trainable=value.requires_grad)
+            vars(copied)[name] = value
+        return copied
+
+    def name_of(self, layer: Layer) -> str:
         """The layer's key in this frame's tree."""
         key = layer.name
         if key is None and self.layer is not None:
-            key = next((k for k, v in vars(self.layer).items() if v is layer), None)
+            for attribute, value in self.layer.__dict__.items():
+                if value is layer:
+                    key = attribute
         if key is None:
             kind = type(layer).__name__
             n = self.counts[kind] = self.counts.get(kind, 0) + 1
@@ -257,10 +283,12 @@ class _Frame:
     def make(self, name: str, shape: tuple[int, ...], init: Initializer, trainable: bool) -> Tensor:
         """A new parameter; what the initializer returned must have the shape asked for."""
         scope = self.scope
-        value = init(scope.generator, shape, scope.dtype)  # type: ignore[arg-type]
-        if type(value) is not Tensor or value.shape != shape:
-            what = f"shape {value.shape}" if type(value) is Tensor else type(value).__name__
-            raise LayerError(f"{self.path}: the initializer of {name!r} returned {what}; expected a Tensor of shape {shape}")
+        value: Any = init(scope.generator, shape, scope.dtype)  # type: ignore[arg-type]
+        what = f"shape {value.shape}" if isinstance(value, Tensor) else type(value).__name__
+        if what != f"shape {shape}":
+            raise LayerError(
+                f"{self.path}: the initializer of {name!r} returned {what}; expected a Tensor of shape {shape}"
+            )
         return tensor(
             value, device=scope.device, requires_grad=trainable, name=f"{self.path}.{name}" if trainable else None
         )

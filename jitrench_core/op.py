@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast, final, overload
+from typing import TYPE_CHECKING, Any, cast, final, overload
 
 from . import backend as backends
 from . import graph
@@ -19,8 +19,24 @@ from .graph import DONE, G_INPUT, ONLY_G, RAW, Identity, MultiNode, Node, Output
 from .graph import recording as is_recording
 from .tensor import Tensor
 
-P = ParamSpec("P")
-RuleFunction = TypeVar("RuleFunction", bound=Callable[..., Any])
+if TYPE_CHECKING:
+    from typing import Concatenate, Literal, ParamSpec, Protocol, TypeVar
+
+    P = ParamSpec("P")
+    R = TypeVar("R", bound=Callable[..., Any])
+
+    class OpFunction(Protocol[P]):
+        """What ``@op`` returns: the function to call, with the op and its decorators as attributes."""
+
+        op: Op
+
+        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Tensor: ...
+        def vjp(self, name: str) -> Callable[[R], R]: ...
+        def vjp_all(self, rule: R) -> R: ...
+        def jvp(self, rule: R) -> R: ...
+        def batch(self, rule: R) -> R: ...
+        def check(self, rule: R) -> R: ...
+        def aux(self, name: str) -> Callable[[R], R]: ...
 
 
 @final
@@ -46,20 +62,6 @@ CONSTANT, GENERAL = "constant", "general"
 # Where a rule's parameter comes from.
 G, INPUT, OUTPUT, AUX, SHAPE, DTYPE, ATTR, MANY, MANY_SHAPES, NEEDS = range(10)
 _Plan = tuple[tuple[int, Any], ...]
-
-
-class OpFunction(Protocol[P]):
-    """What ``@op`` returns: the function to call, with the op and its decorators as attributes."""
-
-    op: Op
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Tensor: ...
-    def vjp(self, name: str) -> Callable[[RuleFunction], RuleFunction]: ...
-    def vjp_all(self, rule: RuleFunction) -> RuleFunction: ...
-    def jvp(self, rule: RuleFunction) -> RuleFunction: ...
-    def batch(self, rule: RuleFunction) -> RuleFunction: ...
-    def check(self, rule: RuleFunction) -> RuleFunction: ...
-    def aux(self, name: str) -> Callable[[RuleFunction], RuleFunction]: ...
 
 
 @final
@@ -126,7 +128,7 @@ class Op:
             raise OpError(
                 f"op {self.name!r} has inputs {', '.join(self.inputs)}: give vjp as a dict with a rule for each"
             )
-        return self.inputs[0]
+        return str(self.inputs[0])
 
     def _check_input(self, name: str, what: str) -> None:
         if name not in self.inputs:
@@ -152,7 +154,11 @@ class Op:
 
     def _decorators(self) -> dict[str, Any]:
         def vjp(name: str) -> Any:
-            return lambda rule: (self.add_rule(name, rule), rule)[1]
+            def add(rule: Any) -> Any:
+                self.add_rule(name, rule)
+                return rule
+
+            return add
 
         def vjp_all(rule: Any) -> Any:
             self._plan(rule, "vjp_all", ("needs",))
@@ -175,7 +181,12 @@ class Op:
         def aux(name: str) -> Any:
             if name not in self.aux:
                 raise OpError(f"op {self.name!r} declares no aux {name!r} (aux={self.aux})")
-            return lambda rule: (self.aux_formulas.__setitem__(name, _rename(rule, f"{self.name}_aux_{name}")), rule)[1]
+
+            def add(rule: Any) -> Any:
+                self.aux_formulas[name] = _rename(rule, f"{self.name}_aux_{name}")
+                return rule
+
+            return add
 
         return {"vjp": vjp, "vjp_all": vjp_all, "jvp": jvp, "batch": batch, "check": check, "aux": aux, "op": self}
 
@@ -318,7 +329,8 @@ class Op:
         if self.composite:
             return None
         if self.positional:  # kernels get attributes by name; this forward wants these by position
-            return lambda *arrays, **attrs: self.forward(xp, *arrays, *map(attrs.pop, self.positional), **attrs)
+            forward = cast(Any, self.forward)
+            return lambda *arrays, **attrs: forward(xp, *arrays, *map(attrs.pop, self.positional), **attrs)
         if self.forward is not None:
             return partial(self.forward, xp)
         kernel = getattr(xp, self.name, None)
@@ -394,7 +406,8 @@ class Op:
     def resolve(self, arrays: tuple[Any, ...]) -> tuple[list[Any], list[Any], Any]:
         """The operands' data for the deepest owner among them, their nodes at its level, and its kernel."""
         operands: list[Any] = []
-        who = first = None
+        who: Any = None
+        first = None
         for x in arrays:
             if type(x) is not Tensor and type(x) not in RAW:
                 x = self._operand(x)
@@ -436,7 +449,7 @@ class Op:
         if any(c.__name__ == "generic" and c.__module__ == "numpy" for c in type(x).__mro__):
             return x.item()
         if isinstance(x, (bool, int, float, complex)):
-            return next(cls(x) for cls in (bool, int, float, complex) if isinstance(x, cls))
+            return next(cast(Any, cls)(x) for cls in (bool, int, float, complex) if isinstance(x, cls))
         try:
             return Tensor(x) if owner(type(x)) else x
         except BackendError:
@@ -480,9 +493,9 @@ class Op:
             if self.rule_for_all is None and not self.composite:
                 nodes, groups = self._differentiable(nodes, groups, n)
             if any(groups):
-                flags = self._keep.get(groups, self)
-                if flags is self:
-                    flags = self._keep[groups] = self._flags(groups)
+                if groups not in self._keep:
+                    self._keep[groups] = self._flags(groups)
+                flags = self._keep[groups]
                 saved: tuple[Any, ...] = ()
                 if flags is not None:
                     values = (*data[:n], *((tuple(data[n:]),) if self.variadic else ()), y, *aux)
@@ -851,6 +864,8 @@ def make(op: Op, forward: Callable[..., Any] | None = None) -> Any:
 @overload
 def op(forward: Callable[Concatenate[Any, P], Any], /) -> OpFunction[P]: ...
 @overload
+def op(*, composite: Literal[True], **options: Any) -> Callable[[Callable[P, Any]], OpFunction[P]]: ...
+@overload
 def op(
     *,
     name: str | None = None,
@@ -860,10 +875,9 @@ def op(
     aux: Iterable[str] = (),
     outputs: int = 1,
     attrs: tuple[str, ...] = (),
-    composite: bool = False,
     domain: Any = None,
     samples: Callable[..., Any] | None = None,
-) -> Callable[[Callable[..., Any]], OpFunction[...]]: ...
+) -> Callable[[Callable[Concatenate[Any, P], Any]], OpFunction[P]]: ...
 def op(forward: Any = None, /, **options: Any) -> Any:
     """Declare an op: the decorated function is its forward, and becomes the function that users call.
 
@@ -895,20 +909,17 @@ def _declare(forward: Any, *, name: str | None = None, attrs: tuple[str, ...] = 
     return make(made, forward)
 
 
-def unary(name: str, doc: str, *, vjp: Any, domain: Any = None, **options: Any) -> Callable[[Any], Tensor]:
+def unary(name: str, doc: str, *, vjp: Any, domain: Any = None, **options: Any) -> OpFunction[[Any]]:
     """A row of a table: an elementwise function of ``x`` whose kernel is the namespace's function of that name."""
     signature: Signature = (("x",), None, frozenset(), {})
     made = Op(None, name=name, doc=doc, signature=signature, vjp={"x": vjp}, elementwise=True, domain=domain, **options)
-    return cast(Callable[[Any], Tensor], make(made))
+    return cast("OpFunction[[Any]]", make(made))
 
 
 def binary(
     name: str, doc: str, *, vjp: Mapping[str, Any], domain: Any = None, **options: Any
-) -> Callable[[Any, Any], Tensor]:
+) -> OpFunction[[Any, Any]]:
     """A row of a table: an elementwise function of ``x1`` and ``x2``."""
     signature: Signature = (("x1", "x2"), None, frozenset(), {})
     made = Op(None, name=name, doc=doc, signature=signature, vjp=vjp, elementwise=True, domain=domain, **options)
-    return cast(Callable[[Any, Any], Tensor], make(made))
-
-
-__all__ = ["Generic", "Op", "OpFunction", "binary", "make", "op", "unary", "zero"]
+    return cast("OpFunction[[Any, Any]]", make(made))

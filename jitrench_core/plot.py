@@ -1,8 +1,8 @@
 """Pictures of graphs: ``plot_graph`` writes DOT and draws it with whichever Graphviz is at hand.
 
-Inputs are orange octagons, computed variables orange ellipses, ops light blue boxes, constants small and grey. A graph keeps
-no values but those that derivative rules asked for, so a value is shown where one of them holds it or where it follows
-from them; otherwise shape and dtype stand in its place.
+Inputs are orange octagons, computed variables orange ellipses, ops light blue boxes, constants small and grey. A graph
+keeps no values but those that derivative rules asked for, so a value is shown where one of them holds it or where it
+follows from them; otherwise shape and dtype stand in its place.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from .backend import owner
 from .errors import GradientError, JITrenchError
-from .graph import RAW, Freed, Leaf, MultiNode, Output, no_grad
+from .graph import RAW, Freed, MultiNode, Output, no_grad
 from .op import Meta
 from .tensor import Tensor
 
@@ -26,8 +26,8 @@ MOST_DIGITS_IN_ARRAYS = 4
 LONGEST = 40  # characters of a name or an attribute
 
 INSTALL = (
-    "`pip install jitrench-core[graph]` and Graphviz's `dot` program (apt, dnf, brew, conda or choco install graphviz), "
-    "or, with no program of its own, `pip install pygraphviz` (2.0 or later)"
+    "`pip install jitrench-core[graph]` and Graphviz's `dot` program (apt, dnf, brew, conda, choco install graphviz), "
+    "or `pip install 'pygraphviz>=2'`, whose wheels bring Graphviz with them"
 )
 
 # How many digits tell the numbers of a dtype apart; more are noise.
@@ -39,13 +39,14 @@ _STYLE = f"""\
   node [fontname="Helvetica", fontsize=12, height=0.36, margin="0.12,0.05", style="filled"];
   edge [fontname="Helvetica", fontsize=9, fontcolor="{_GREY}", color="{_GREY}", arrowsize=0.6];
 """
+_TIGHT = 'height=0.25, margin="0.06,0.03"'
 _SHAPES = {
     "input": 'shape=octagon, fillcolor="orange", color="#a66300", penwidth=1.4',
     "variable": 'shape=ellipse, fillcolor="orange", color="#d98c00"',
     "output": 'shape=ellipse, fillcolor="orange", color="#a66300", penwidth=2.2',
     "op": 'shape=box, style="filled,rounded", fillcolor="lightblue", color="#6ba3b8", width=0.5',
-    "constant": 'shape=ellipse, fillcolor="#f2f2f2", color="#c4c4c4", height=0.25, width=0.3, margin="0.06,0.03"',
-    "unknown": 'shape=ellipse, style="filled,dashed", fillcolor="white", color="#c4c4c4", height=0.25, margin="0.06,0.03"',
+    "constant": f'shape=ellipse, fillcolor="#f2f2f2", color="#c4c4c4", width=0.3, {_TIGHT}',
+    "unknown": f'shape=ellipse, style="filled,dashed", fillcolor="white", color="#c4c4c4", {_TIGHT}',
     "faint": 'shape=ellipse, style="filled,dashed", fillcolor="#ffdfa8", color="#d98c00"',
     "more": f'shape=plaintext, style="", fontcolor="{_GREY}", height=0.2, margin="0.02,0.01"',
 }
@@ -63,7 +64,7 @@ class RendererError(JITrenchError, ImportError):
 
 @final
 class Picture:
-    """A picture of a graph. Jupyter shows it; ``source`` is its DOT text, ``save`` writes it, ``render`` gives the bytes."""
+    """A picture of a graph, which Jupyter shows. ``source`` is its DOT text."""
 
     __slots__ = ("source",)
 
@@ -71,10 +72,10 @@ class Picture:
         self.source = source
 
     def __repr__(self) -> str:
-        return f"<graph picture of {self.source.count('[shape=box')} ops: .save('graph.svg') writes it, .source is its DOT>"
+        return "<graph picture: .save('graph.svg') writes it, .source is its DOT text>"
 
     def render(self, format: str = "svg") -> bytes:
-        """The picture as ``"svg"``, ``"png"``, ``"pdf"`` or ``"dot"``. ``RendererError`` where no Graphviz is installed."""
+        """The picture as ``"svg"``, ``"png"``, ``"pdf"`` or ``"dot"``; ``RendererError`` where Graphviz is missing."""
         if format not in FORMATS.values():
             raise PlotError(f"a picture renders as {', '.join(dict.fromkeys(FORMATS.values()))}; got {format!r}")
         return _render(self.source, format)
@@ -97,20 +98,20 @@ def plot_graph(
     title: str | None = None,
     max_nodes: int = 200,
 ) -> Picture:
-    """Draw the graph that leads to ``output``: inputs as octagons, variables as ellipses, ops as boxes, from top to bottom.
+    """Draw the graph that leads to ``output``: inputs as octagons, variables as ellipses, ops as boxes.
 
-    ``to_file`` writes it; its suffix says how: .svg, .png, .pdf, .dot or .gv. Without it, Jupyter shows what is returned.
-    Scalars and the smallest tensors show their values where the graph keeps them, others their shape and dtype. A
-    sequence of tensors draws all that leads to any of them; an input given so shows its value in any case. At most
-    ``max_nodes`` ops are drawn, those nearest to the output; the picture says how many are not.
+    ``to_file`` writes it, and its suffix says how: .svg, .png, .pdf, .dot or .gv; Jupyter shows what is returned.
+    Scalars and the smallest tensors show their values where the graph keeps them, others their shape and dtype. A list
+    of tensors draws all that leads to any of them; an input given in it shows its value in any case. At most
+    ``max_nodes`` ops are drawn, those nearest to the output, and the picture says how many are not.
 
-    Drawing needs Graphviz; DOT does not. Raises ``RendererError`` where there is none, ``PlotError`` for another suffix or a
-    folder that does not exist, and ``GradientError`` for a tensor that nothing recorded.
+    Drawing needs Graphviz; DOT does not. Raises ``RendererError`` where there is none, ``PlotError`` for another suffix
+    or a folder that does not exist, and ``GradientError`` for a tensor that nothing recorded.
 
     >>> import jitrench_core as jt
     >>> x = jt.Scalar(2.0, name="x")
     >>> jt.plot_graph(3 * x, title="three times x")
-    <graph picture of 1 ops: .save('graph.svg') writes it, .source is its DOT>
+    <graph picture: .save('graph.svg') writes it, .source is its DOT text>
     """
     outputs = [output] if isinstance(output, Tensor) else list(output) if isinstance(output, (list, tuple)) else []
     if not outputs or not all(isinstance(y, Tensor) for y in outputs):
@@ -120,7 +121,7 @@ def plot_graph(
             "plot_graph of a tensor that nothing recorded: no input requires a gradient, or it was computed under "
             "jt.no_grad() or after detach(). Create an input with requires_grad=True."
         )
-    if isinstance(max_nodes, bool) or not isinstance(max_nodes, int) or max_nodes < 1:
+    if max_nodes < 1:
         raise PlotError(f"max_nodes is how many ops to draw, an int from 1; got {max_nodes!r}")
     if to_file is not None:
         _format(to_file)  # before the work, not after it
@@ -135,9 +136,11 @@ def plot_graph(
 
 def _origin(node: Any) -> Variable:
     """The variable that a node stands for: an identity leaf is what it stands on, an output one of its call's."""
-    while type(node) is Leaf and node.parents:
+    while node.op is None and node.parents:
+        if isinstance(node, Output):
+            return node.parents[0], node.index
         node = node.parents[0]
-    return (node.parents[0], node.index) if type(node) is Output else (node, 0)
+    return node, 0
 
 
 def _operands(call: Any) -> list[tuple[str, Any, Any]]:
@@ -235,7 +238,7 @@ class _Drawing:
     def _derive(self) -> None:
         """Compute the scalars that no rule kept, where they follow from ones that were.
 
-        Only for the core's own elementwise ops, which give the same result each time; one of a plugin might draw numbers.
+        Only for the core's own elementwise ops: these give the same result each time, a plugin's might draw numbers.
         """
         import warnings
 
@@ -342,8 +345,8 @@ class _Drawing:
         """A line for a new node; its id. ``label`` is HTML."""
         if key not in self.ids:
             self.ids[key] = f"n{len(self.ids)}"
-            more = f", {more}" if more else ""
-            self.lines.append(f"  {self.ids[key]} [{_SHAPES[kind]}, label=<{label}>, tooltip={_quoted(tooltip)}{more}];\n")
+            attrs = [_SHAPES[kind], f"label=<{label}>", f"tooltip={_quoted(tooltip)}", *([more] if more else [])]
+            self.lines.append(f"  {self.ids[key]} [{', '.join(attrs)}];\n")
         return self.ids[key]
 
     def _edge(self, tail: str, head: str, attrs: str = "") -> None:
@@ -443,7 +446,7 @@ def _legible(text: str, limit: int) -> str:
 def _html(text: str, limit: int = 200) -> str:
     """Text for a label of DOT's HTML kind."""
     text = _legible(text, limit).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return text.replace("\\", "&#92;").replace("\n", "<BR/>")  # a backslash starts a placeholder here, too
+    return text.replace("\\", "\\\\").replace("\n", "<BR/>")  # a backslash starts a placeholder here, too
 
 
 def _small(html: str, color: str = _GREY) -> str:
@@ -464,13 +467,16 @@ def _format(to_file: str | PathLike[str]) -> str:
     from pathlib import Path
 
     path = Path(to_file)
-    suffix = path.suffix.lower()
-    if suffix not in FORMATS:
-        came = f"{path.suffix!r}" if path.suffix else "no suffix"
-        raise PlotError(f"plot_graph(to_file={str(path)!r}): the suffix must be one of {', '.join(FORMATS)}; got {came}")
+    if path.suffix.lower() not in FORMATS:
+        came = repr(path.suffix) if path.suffix else "none"
+        raise PlotError(
+            f"cannot write a picture to {str(path)!r}: its suffix must be {', '.join(FORMATS)}; it is {came}"
+        )
     if not path.parent.is_dir():
-        raise PlotError(f"plot_graph(to_file={str(path)!r}): there is no folder {str(path.parent)!r}: create it first")
-    return FORMATS[suffix]
+        raise PlotError(
+            f"cannot write a picture to {str(path)!r}: there is no folder {str(path.parent)!r}; create it first"
+        )
+    return FORMATS[path.suffix.lower()]
 
 
 def _render(source: str, format: str) -> bytes:
@@ -492,7 +498,8 @@ def _render(source: str, format: str) -> bytes:
     try:
         import pygraphviz
     except ImportError as e:
-        missing.append("pygraphviz is not installed" if type(e) is ModuleNotFoundError else f"pygraphviz does not import: {e}")
+        known = isinstance(e, ModuleNotFoundError)
+        missing.append("pygraphviz is not installed" if known else f"pygraphviz does not import ({e})")
     else:
         with pygraphviz.AGraph(string=source) as graph:
             return bytes(graph.draw(format=format, prog="dot"))

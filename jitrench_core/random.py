@@ -13,7 +13,8 @@ from operator import index
 from threading import Lock
 from typing import Any, final
 
-from .dtypes import DType, float64, int64, uint64
+from .backend import Device
+from .dtypes import float64, int64, uint64
 from .dtypes import dtype as as_dtype
 from .errors import DTypeError, JITrenchError, ShapeError
 from .ops.creation import zeros
@@ -68,7 +69,7 @@ class Generator:
         return f"Generator(seed={seed}, counter={counter}, device={str(self.device)!r})"
 
     @property
-    def device(self) -> Any:
+    def device(self) -> Device:
         """Where draws are made."""
         return self._key.device
 
@@ -91,7 +92,7 @@ class Generator:
         return {"key": self._key, "counter": self._counter}
 
     def load_state(self, state: Mapping[str, ArrayLike]) -> None:
-        """Go on from ``state``: ``key`` and ``counter`` as ``state()`` names them, tensors, arrays or lists of ints.
+        """Go on from ``state``: ``key`` and ``counter``, tensors or arrays, from any device.
 
         Raises ``RandomError`` where the names differ, ``ShapeError`` where a shape does, and ``DTypeError`` for a dtype
         that is not uint64; nothing is changed then.
@@ -107,11 +108,11 @@ class Generator:
         new = {}
         for name, shape in _STATE.items():
             value = state[name]
-            if not isinstance(value, (list, tuple)) and as_dtype(value.dtype) != uint64:
-                raise DTypeError(f"load_state(): {name!r} has dtype {as_dtype(value.dtype)}; expected uint64")
-            new[name] = (
-                value.to(self.device) if type(value) is Tensor else tensor(value, dtype=uint64, device=self.device)
-            )
+            dtype = getattr(value, "dtype", None)
+            if dtype is None or as_dtype(dtype) != uint64:
+                what = f"{type(value).__name__} of dtype {dtype}"
+                raise DTypeError(f"load_state(): {name!r} is a {what}; expected a tensor or an array of uint64")
+            new[name] = value.to(self.device) if type(value) is Tensor else tensor(value, device=self.device)
             if new[name].shape != shape:
                 raise ShapeError(f"load_state(): {name!r} has shape {new[name].shape}; expected {shape}")
         with self._lock:
@@ -174,12 +175,11 @@ class Generator:
         *,
         dtype: Any = None,
     ) -> Tensor:
-        """Numbers from [low, high): ``low + (high - low) * u``, with u a multiple of 2**-53 (float32: of 2**-24) in [0,
-        1).
+        """Numbers from [low, high): ``low + (high - low) * u``.
 
-        ``low`` and ``high`` are numbers, or Tensors that broadcast to ``shape`` and get gradients. Where ``low`` is not
-        0, rounding may give ``high`` itself. ``dtype`` is float32 or float64; without it, that of the Tensors, else
-        float64.
+        u is in [0, 1), a multiple of 2**-53 (float32: of 2**-24, cut off from the float64 one). ``low`` and ``high``
+        are numbers, or Tensors that broadcast to ``shape`` and get gradients. Where ``low`` is not 0, rounding may give
+        ``high`` itself. ``dtype`` is float32 or float64; without it, that of the Tensors, else float64.
 
         Raises ``RandomError`` for numbers with ``high`` below ``low``, or not finite; ``ShapeError`` for a negative
         length, and for a Tensor that does not broadcast to ``shape``; ``DTypeError`` for any other dtype.
@@ -210,8 +210,8 @@ class Generator:
         """Normally distributed numbers: ``mean + std * z``, with z by the method of Box and Muller in float64.
 
         ``mean`` and ``std`` are numbers, or Tensors that broadcast to ``shape`` and get gradients. ``dtype`` is float32
-        or float64; without it, that of the Tensors, else float64. float32 z is the float64 one, rounded; \\|z\\| is at
-        most 8.58.
+        or float64; without it, that of the Tensors, else float64. float32 z is the float64 one, rounded; none
+        is farther from 0 than 8.58.
 
         Raises ``RandomError`` for a number ``std`` that is negative or not finite; ``ShapeError`` for a negative
         length, and for a Tensor that does not broadcast to ``shape``; ``DTypeError`` for any other dtype.
@@ -260,10 +260,9 @@ class Generator:
         return reshape(self._draw(random_integers, words, n=n, low=low, high=high, dtype=dtype), shape)
 
     def permutation(self, x: int | ArrayLike) -> Tensor:
-        """The integers 0 .. x-1 in random order, int64; or the rows (axis 0) of the Tensor ``x``, which gets its
-        gradient.
+        """The integers 0 .. x-1 in random order, int64; or the rows (axis 0) of a Tensor ``x``, which gets its gradient.
 
-        The order is that of random 64-bit words, a word a row.
+        The order is that of random 64-bit words, a word a row, on every backend.
 
         Raises ``ShapeError`` for a negative number and ``DTypeError`` for one that is no int.
 
@@ -272,7 +271,7 @@ class Generator:
         Tensor([[3., 4.], [1., 2.], [5., 6.]])
         """
         rows: Tensor | None = None
-        if isinstance(x, (list, tuple)) or getattr(x, "shape", ()):
+        if _has_axes(x):
             rows = self._tensor(x)
             n = len(rows)
         else:
@@ -290,7 +289,7 @@ class Generator:
         """Each parameter as a float or as a Tensor of the draw's dtype; and that dtype."""
         values: list[Any] = []
         for name, value in given.items():
-            if type(value) is Tensor or isinstance(value, (list, tuple)) or getattr(value, "shape", ()):
+            if type(value) is Tensor or _has_axes(value):
                 value = self._tensor(value)
                 if value.dtype.kind not in "fiu":
                     raise DTypeError(f"{who}(): {name} has dtype {value.dtype}; expected real numbers")
@@ -340,6 +339,10 @@ def _shape(who: str, shape: Any) -> tuple[int, ...]:
     return out
 
 
+def _has_axes(x: Any) -> bool:
+    return isinstance(x, (list, tuple)) or bool(getattr(x, "shape", None))
+
+
 def _fits(shape: tuple[int, ...], wide: tuple[int, ...]) -> bool:
     """Whether ``shape`` broadcasts to ``wide``."""
     tail = wide[len(wide) - len(shape) :]
@@ -353,8 +356,7 @@ _making = Lock()
 
 
 def default_generator() -> Generator:
-    """The generator behind this module's functions, on the default device; made, from a random seed, when first asked
-    for."""
+    """The generator behind this module's functions, on the default device: made when first asked for, without a seed."""
     global _default
     if _default is None:
         with _making:
@@ -389,7 +391,7 @@ def normal(
     return default_generator().normal(shape, mean, std, dtype=dtype)
 
 
-def integers(low: int, high: int, shape: int | tuple[int, ...] = (), *, dtype: DType | Any = int64) -> Tensor:
+def integers(low: int, high: int, shape: int | tuple[int, ...] = (), *, dtype: Any = int64) -> Tensor:
     """``Generator.integers`` of the default generator."""
     return default_generator().integers(low, high, shape, dtype=dtype)
 

@@ -69,7 +69,7 @@ class Staging:
 
     def register_ops(self, function: Any) -> None:
         """Register what ``@op`` returned."""
-        declared = getattr(function, "op", None)
+        declared: Any = getattr(function, "op", None)
         if type(declared).__name__ != "Op":
             raise OpError(f"register_ops takes what @jt.op returns; plugin {self.owner!r} gave {function!r}")
         missing = [i for i in declared.inputs if i not in declared.rules]
@@ -95,9 +95,9 @@ class Staging:
             raise PluginError(f"register_backends takes a jt.Backend; plugin {self.owner!r} gave {backend!r}")
         self.backends.append(backend)
 
-    def register_kernels(self, op: str, backend: str, kernel: Callable[..., Any]) -> None:
+    def register_kernels(self, op: str, backend: str, kernel: Any) -> None:
         """Register a kernel of the op named ``op`` for the backend named ``backend``; it has the op's own signature."""
-        if not callable(kernel) or not isinstance(op, str) or not isinstance(backend, str):
+        if not callable(kernel):
             raise PluginError(
                 f"register_kernels takes (op name, backend name, function); got ({op!r}, {backend!r}, {kernel!r})"
             )
@@ -122,10 +122,12 @@ class Staging:
                     f"both {catalogue.owners[name]!r} and {self.owner!r} register the {catalogue.kind} {name!r}; "
                     f"uninstall one, or disable it by JITRENCH_DISABLE_PLUGINS"
                 )
-        for (op, backend), _ in self.kernels.items():
-            if (op, backend) in backends.PLUGIN_KERNELS:
-                other = backends.PLUGIN_KERNELS[op, backend][0]
-                raise DuplicateError(f"both {other!r} and {self.owner!r} register a kernel of {op!r} for {backend!r}")
+        for key in self.kernels:
+            if key in backends.PLUGIN_KERNELS:
+                other = backends.PLUGIN_KERNELS[key][0]
+                raise DuplicateError(
+                    f"both {other!r} and {self.owner!r} register a kernel of {key[0]!r} for {key[1]!r}"
+                )
         backends.check_free(self.backends)
         for backend in self.backends:
             backends.add(backend)

@@ -14,6 +14,8 @@ from .errors import DTypeError, GradientError, JITrenchError, NoGradientError, S
 
 # What a user may pass where an array is expected: a Tensor, a backend's array, or a Python scalar.
 ArrayLike = Any
+# What an op's forward gets as ``xp``: a module with the functions of the Array API standard.
+Namespace = Any
 
 
 @final
@@ -73,14 +75,20 @@ class Tensor:
         def __ne__(self, other: object) -> Tensor: ...  # type: ignore[override]
         def __getitem__(self, key: Any) -> Tensor: ...
         def __setitem__(self, key: Any, value: ArrayLike) -> None: ...
-        def __iadd__(self, other: ArrayLike) -> Tensor: ...
-        def __isub__(self, other: ArrayLike) -> Tensor: ...
-        def __imul__(self, other: ArrayLike) -> Tensor: ...
-        def __itruediv__(self, other: ArrayLike) -> Tensor: ...
-        def __ifloordiv__(self, other: ArrayLike) -> Tensor: ...
-        def __imod__(self, other: ArrayLike) -> Tensor: ...
-        def __ipow__(self, other: ArrayLike) -> Tensor: ...
-        def __imatmul__(self, other: ArrayLike) -> Tensor: ...
+
+        __iadd__: Callable[[Tensor, ArrayLike], Tensor]
+        __isub__: Callable[[Tensor, ArrayLike], Tensor]
+        __imul__: Callable[[Tensor, ArrayLike], Tensor]
+        __itruediv__: Callable[[Tensor, ArrayLike], Tensor]
+        __ifloordiv__: Callable[[Tensor, ArrayLike], Tensor]
+        __imod__: Callable[[Tensor, ArrayLike], Tensor]
+        __ipow__: Callable[[Tensor, ArrayLike], Tensor]
+        __imatmul__: Callable[[Tensor, ArrayLike], Tensor]
+        __iand__: Callable[[Tensor, ArrayLike], Tensor]
+        __ior__: Callable[[Tensor, ArrayLike], Tensor]
+        __ixor__: Callable[[Tensor, ArrayLike], Tensor]
+        __ilshift__: Callable[[Tensor, ArrayLike], Tensor]
+        __irshift__: Callable[[Tensor, ArrayLike], Tensor]
 
         def sum(self, *, axis: Any = None, keepdims: bool = False) -> Tensor: ...
         def mean(self, *, axis: Any = None, keepdims: bool = False) -> Tensor: ...
@@ -209,7 +217,7 @@ class Tensor:
     def grad(self, value: Tensor | None) -> None:
         if self.node is None:
             raise NoGradientError("a tensor that does not require a gradient cannot hold one: set requires_grad first")
-        if value is not None and (type(value) is not Tensor or value.shape != self.shape):
+        if value is not None and getattr(value, "shape", None) != self.shape:
             raise ShapeError(f".grad must be None or a Tensor of shape {self.shape}")
         self.node.grad = value
 
@@ -224,10 +232,11 @@ class Tensor:
         """Keep the gradient of this computed tensor, too, in the next ``backward``."""
         if self.node is None:
             raise NoGradientError("retain_grad on a tensor that does not require a gradient")
-        if type(self.node) is graph.Node:
-            self.node.__class__ = graph.RetainedNode
-        if not hasattr(self.node, "grad"):
-            self.node.grad = None
+        node: Any = self.node
+        if type(node) is graph.Node:
+            node.__class__ = graph.RetainedNode
+        if not hasattr(node, "grad"):
+            node.grad = None
 
     def backward(
         self, grad: ArrayLike | None = None, *, retain_graph: bool = False, create_graph: bool = False
@@ -456,7 +465,8 @@ def leaf(x: Tensor, name: str | None = None, *, identity: bool = False) -> Tenso
             f"a {x.dtype} tensor cannot require a gradient: {kind}. Convert it, such as by dtype=jt.float64."
         )
     levels = backends.active.get()
-    data, parents = x.data, ()
+    data = x.data
+    parents: tuple[Any, ...] = ()
     if levels and owner(type(data)) is not levels[-1]:
         data = levels[-1].lift(x if identity else Tensor(data))
     elif identity and x.node is not None:

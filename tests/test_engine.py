@@ -341,13 +341,17 @@ def test_getitem_as_numpy_with_gradient(T, key):
     a = np.arange(24.0).reshape(3, 4, 2) + 1
     x = T(a, requires_grad=True)
     y = x[key]
-    expected = a[tuple(np.array(k, dtype=int) if isinstance(k, list) else k for k in key) if type(key) is tuple else key]
+    expected = a[
+        tuple(np.array(k, dtype=int) if isinstance(k, list) else k for k in key) if type(key) is tuple else key
+    ]
     assert y.shape == expected.shape
     np.testing.assert_array_equal(y.numpy(), expected)
     w = np.arange(1.0, expected.size + 1).reshape(expected.shape)
     (y * T(w)).sum().backward()
     want = np.zeros_like(a)
-    np.add.at(want, tuple(np.array(k, dtype=int) if isinstance(k, list) else k for k in key) if type(key) is tuple else key, w)
+    np.add.at(
+        want, tuple(np.array(k, dtype=int) if isinstance(k, list) else k for k in key) if type(key) is tuple else key, w
+    )
     np.testing.assert_array_equal(x.grad.numpy(), want)
 
 
@@ -731,7 +735,9 @@ def test_rules_that_return_the_wrong_thing(T):
         """x"""
         return xp.positive(x)
 
-    with pytest.raises(jt.ShapeError, match=r"rule of op 'wrong_shape' returned a gradient of shape \(\) for an input of shape \(2,\)"):
+    with pytest.raises(
+        jt.ShapeError, match=r"rule of op 'wrong_shape' returned a gradient of shape \(\) for an input of shape \(2,\)"
+    ):
         wrong_shape(T([1.0, 2.0], requires_grad=True)).sum().backward()
 
     @jt.op(vjp=lambda g: 3.0)

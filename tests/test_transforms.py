@@ -234,7 +234,9 @@ def test_vmap_of_an_op_without_a_rule(T):
         """The cumulative sum."""
         return xp.cumulative_sum(x)
 
-    with pytest.raises(jt.TransformError, match=r"cumulate\(\) cannot run under vmap.*xp\.cumulative_sum.*@cumulate\.batch"):
+    with pytest.raises(
+        jt.TransformError, match=r"cumulate\(\) cannot run under vmap.*xp\.cumulative_sum.*@cumulate\.batch"
+    ):
         jt.vmap(cumulate)(T([[1.0, 2.0]]))
 
     @jt.op(vjp={"x": lambda g, x_shape: jt.broadcast_to(g, x_shape)})

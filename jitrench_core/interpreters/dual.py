@@ -122,7 +122,7 @@ def _transpose(op: Op, primals: Any, moved: Any, environment: dict[str, Any], y:
             needs = tuple(any(i == j for j, _ in moved) for i in range(len(primals)))
             if op.variadic:
                 needs = (*needs[:n], any(needs[n:]))
-            rule = op.rule_for_all
+            rule: Any = op.rule_for_all
             found = list(
                 rule(*[v if p == "g" else needs if p == "needs" else environment[p] for p in parameters(rule)])
             )
@@ -145,7 +145,7 @@ def _transpose(op: Op, primals: Any, moved: Any, environment: dict[str, Any], y:
                 seeds.append(t)
     if not outputs:
         return None
-    found = graph.grad(outputs, [part.node for part in vs], seeds, record=None)
+    gradients: Any = graph.grad(outputs, [part.node for part in vs], seeds, record=None)
     if op.outputs > 1:
-        return tuple(zeros_like(part) if d is None else d for part, d in zip(ys, found, strict=True))
-    return found[0]
+        return tuple(zeros_like(part) if d is None else d for part, d in zip(ys, gradients, strict=True))
+    return gradients[0]

@@ -82,7 +82,7 @@ OPERATORS: dict[str, Any] = {
     "lshift": elementwise.bitwise_left_shift, "rshift": elementwise.bitwise_right_shift,
 }  # fmt: skip
 _COMMUTATIVE = ("add", "mul", "and", "or", "xor")
-_ATTACHED: dict[str, Any] = {
+ATTACHED: dict[str, Any] = {
     "__lt__": elementwise.less, "__le__": elementwise.less_equal,
     "__gt__": elementwise.greater, "__ge__": elementwise.greater_equal,
     "__eq__": _comparison(elementwise.equal), "__ne__": _comparison(elementwise.not_equal),
@@ -91,14 +91,14 @@ _ATTACHED: dict[str, Any] = {
     "__getitem__": indexing.tensor_getitem, "__setitem__": indexing.tensor_setitem,
 }  # fmt: skip
 for _name, _function in OPERATORS.items():
-    _ATTACHED[f"__{_name}__"] = _function
-    _ATTACHED[f"__r{_name}__"] = _function if _name in _COMMUTATIVE else _reflected(_function)
-    _ATTACHED[f"__i{_name}__"] = _in_place(_function)
+    ATTACHED[f"__{_name}__"] = _function
+    ATTACHED[f"__r{_name}__"] = _function if _name in _COMMUTATIVE else _reflected(_function)
+    ATTACHED[f"__i{_name}__"] = _in_place(_function)
 METHODS = (
     "sum", "mean", "prod", "max", "min", "var", "std", "argmax", "argmin", "all", "any",
     "reshape", "squeeze", "astype", "exp", "log", "sqrt",
 )  # fmt: skip
-for _name, _function in (*_ATTACHED.items(), *((name, _BUILTIN[name]) for name in METHODS)):
+for _name, _function in (*ATTACHED.items(), *((name, _BUILTIN[name]) for name in METHODS)):
     setattr(Tensor, _name, _function)
 
 

@@ -28,9 +28,9 @@ def ones(shape: int | tuple[int, ...], *, dtype: Any = None, device: Any = None)
     return _create("ones", shape, dtype=dtype, device=device)
 
 
-def full(shape: int | tuple[int, ...], fill_value: float, *, dtype: Any = None, device: Any = None) -> Tensor:
+def full(shape: int | tuple[int, ...], fill_value: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
     """``fill_value`` everywhere, in its own Python type's dtype unless ``dtype`` says otherwise."""
-    if isinstance(fill_value, Tensor):
+    if type(fill_value) is Tensor:
         raise DTypeError(
             "full() takes a Python number; for a tensor use jt.broadcast_to(x, shape), which has a gradient"
         )

@@ -157,8 +157,10 @@ def where(xp: Any, condition: Any, x1: Any, x2: Any, /) -> Any:
     >>> jt.grad(f)(0.0), jt.grad(f)(4.0)
     (Tensor(0.), Tensor(0.25))
     """
-    if isinstance(x1, (int, float)) and isinstance(x2, (int, float)):
-        x1 = xp.asarray(x1, device=condition.device)
+    if isinstance(x1, (int, float)) and isinstance(x2, (int, float)):  # the core's dtypes, not the library's defaults
+        kinds = {type(x1), type(x2)}
+        dtype = xp.float64 if float in kinds else xp.int64 if int in kinds else xp.bool
+        x1 = xp.asarray(x1, dtype=dtype, device=condition.device)
     return xp.where(condition, x1, x2)
 
 
@@ -192,22 +194,38 @@ def clip(xp: Any, x: Any, min: Any = None, max: Any = None, /) -> Any:
 # -- comparisons and logic: nothing is recorded ----------------------------------------------------------------------
 
 _NONE = {"x1": None, "x2": None}
+
+
+def _booleans(n: int) -> Any:
+    return lambda rng: (tuple(rng.integers(0, 2, size=(2, 3)) > 0 for _ in range(n)), {})
+
+
+def _integers(n: int) -> Any:
+    return lambda rng: (tuple(rng.integers(0, 8, size=(2, 3)) for _ in range(n)), {})
+
+
 equal = binary("equal", "x1 == x2, elementwise.", vjp=_NONE)
 not_equal = binary("not_equal", "x1 != x2, elementwise.", vjp=_NONE)
 less = binary("less", "x1 < x2, elementwise.", vjp=_NONE)
 less_equal = binary("less_equal", "x1 <= x2, elementwise.", vjp=_NONE)
 greater = binary("greater", "x1 > x2, elementwise.", vjp=_NONE)
 greater_equal = binary("greater_equal", "x1 >= x2, elementwise.", vjp=_NONE)
-logical_and = binary("logical_and", "x1 and x2, elementwise, of booleans.", vjp=_NONE)
-logical_or = binary("logical_or", "x1 or x2, elementwise, of booleans.", vjp=_NONE)
-logical_xor = binary("logical_xor", "Exactly one of x1 and x2, elementwise, of booleans.", vjp=_NONE)
-logical_not = unary("logical_not", "not x, elementwise, of booleans.", vjp=None)
-bitwise_and = binary("bitwise_and", "x1 & x2, elementwise, of integers or booleans.", vjp=_NONE)
-bitwise_or = binary("bitwise_or", "x1 | x2, elementwise, of integers or booleans.", vjp=_NONE)
-bitwise_xor = binary("bitwise_xor", "x1 ^ x2, elementwise, of integers or booleans.", vjp=_NONE)
-bitwise_invert = unary("bitwise_invert", "~x, elementwise, of integers or booleans.", vjp=None)
-bitwise_left_shift = binary("bitwise_left_shift", "x1 << x2, elementwise, of integers.", vjp=_NONE)
-bitwise_right_shift = binary("bitwise_right_shift", "x1 >> x2, elementwise, of integers.", vjp=_NONE)
+logical_and = binary("logical_and", "x1 and x2, elementwise, of booleans.", vjp=_NONE, samples=_booleans(2))
+logical_or = binary("logical_or", "x1 or x2, elementwise, of booleans.", vjp=_NONE, samples=_booleans(2))
+logical_xor = binary(
+    "logical_xor", "Exactly one of x1 and x2, elementwise, of booleans.", vjp=_NONE, samples=_booleans(2)
+)
+logical_not = unary("logical_not", "not x, elementwise, of booleans.", vjp=None, samples=_booleans(1))
+bitwise_and = binary("bitwise_and", "x1 & x2, elementwise, of integers or booleans.", vjp=_NONE, samples=_integers(2))
+bitwise_or = binary("bitwise_or", "x1 | x2, elementwise, of integers or booleans.", vjp=_NONE, samples=_integers(2))
+bitwise_xor = binary("bitwise_xor", "x1 ^ x2, elementwise, of integers or booleans.", vjp=_NONE, samples=_integers(2))
+bitwise_invert = unary("bitwise_invert", "~x, elementwise, of integers or booleans.", vjp=None, samples=_integers(1))
+bitwise_left_shift = binary(
+    "bitwise_left_shift", "x1 << x2, elementwise, of integers.", vjp=_NONE, samples=_integers(2)
+)
+bitwise_right_shift = binary(
+    "bitwise_right_shift", "x1 >> x2, elementwise, of integers.", vjp=_NONE, samples=_integers(2)
+)
 isfinite = unary("isfinite", "Whether x is neither infinite nor NaN.", vjp=None)
 isinf = unary("isinf", "Whether x is infinite.", vjp=None)
 isnan = unary("isnan", "Whether x is NaN.", vjp=None)

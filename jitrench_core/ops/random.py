@@ -1,8 +1,7 @@
 """Random numbers as functions of a key and a counter: Philox4x64-10, and what draws make of its bits.
 
-Nothing here holds state: ``jitrench_core.random`` does. ``key`` is uint64 of shape (2,), ``counter`` uint64 of shape
-(4,), least significant word first, as in NumPy's ``Philox``. A stream's block i is the cipher's output at ``counter + 1
-+ i``.
+Nothing here holds state: ``jitrench_core.random`` does. ``key`` is uint64 of shape (2,), ``counter`` of shape (4,),
+least significant word first, as in NumPy's ``Philox``. Block i of a stream is the cipher of ``counter + 1 + i``.
 
 Source: J. K. Salmon, M. A. Moraes, R. O. Dror, D. E. Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC '11.
 """
@@ -60,8 +59,7 @@ def advance_counter(xp: Any, counter: Any, /, *, blocks: int) -> Any:
 
 @op(vjp=_CONSTANT, samples=_samples(n=7))
 def random_bits(xp: Any, key: Any, counter: Any, /, *, n: int) -> Any:
-    """The first ``n`` words of a Philox4x64-10 stream, uint64: those of NumPy's ``Philox(key=,
-    counter=).random_raw(n)``.
+    """The first ``n`` words of a Philox4x64-10 stream, uint64, as NumPy's ``Philox(key=, counter=).random_raw(n)``.
 
     >>> import jitrench_core as jt
     >>> key, counter = jt.zeros(2, dtype="uint64"), jt.zeros(4, dtype="uint64")
@@ -95,7 +93,7 @@ def random_normal(key: Any, counter: Any, /, *, n: int, dtype: Any = "float64") 
     """
     pairs = -(-n // 2)
     u = random_uniform(key, counter, n=2 * pairs)
-    radius = sqrt(-2.0 * log(1.0 - u[0::2]))  # 1 - u is in (0, 1], and exact: at most 8.57 comes out
+    radius = sqrt(-2.0 * log(1.0 - u[0::2]))  # 1 - u is in (0, 1], and exact; none is above 8.58
     angle = 2 * math.pi * u[1::2]
     z = reshape(stack(radius * cos(angle), radius * sin(angle), axis=1), (2 * pairs,))
     return astype(z[:n], dtype)

@@ -223,6 +223,6 @@ def log_softmax(xp: Any, x: Any, /, *, axis: Any = -1) -> Any:
 
 
 for _reduction in (sum, mean, var, std, max, min, all, any, vector_norm, logsumexp, softmax, log_softmax):
-    _reduction.batch(batched_reduction(_reduction))  # type: ignore[attr-defined]
+    _reduction.batch(batched_reduction(_reduction))
 for _arg in (argmax, argmin):
     _arg.batch(_batched_arg(_arg))

@@ -59,7 +59,7 @@ def value_and_grad(
             nodes_of = slice(len(leaves), len(leaves) + len(owned))
             leaves += owned
             rebuilds.append((rebuild, nodes_of))
-            inner[n] = rebuild(owned)  # type: ignore[arg-type]
+            inner[n] = rebuild(owned)
         nodes = [x.node for x in leaves]  # nodes, not Tensors: f may update its argument in place
         originals = [Tensor(x.data) for x in leaves]
         with graph.enable_grad():

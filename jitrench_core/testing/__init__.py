@@ -1,0 +1,352 @@
+"""The conformance battery: ``check_op`` holds one op, on one device, to everything that is true of every op.
+
+>>> import jitrench_core as jt
+>>> from jitrench_core.testing import check_op
+>>> check_op(jt.softplus, "numpy")
+
+Inputs come from the op's own ``samples`` or ``domain``. NumPy, which is imported when a check runs, is the reference.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+from .. import graph
+from ..backend import device as as_device
+from ..op import Op, zero
+from ..tensor import Tensor, asarray
+
+SHAPE = (2, 3)  # of the inputs that are drawn from a domain
+DOMAIN = (-2.0, 2.0)  # where an elementwise op names none
+STEP = 6e-6  # of central differences: about the cube root of float64's precision
+VALUE, FLOAT32, FIRST, SECOND = (1e-10, 1e-12), (1e-4, 1e-5), (1e-6, 1e-6), (1e-5, 1e-5)  # (relative, absolute)
+
+
+@final
+@dataclass(frozen=True)
+class Case:
+    """One call: its arrays (NumPy arrays or Python scalars) and attributes. ``label`` says what is special about it."""
+
+    label: str
+    arrays: tuple[Any, ...]
+    attrs: dict[str, Any]
+
+    def __str__(self) -> str:
+        shapes = ", ".join(f"{a.dtype} {a.shape}" if hasattr(a, "shape") else repr(a) for a in self.arrays)
+        attrs = "".join(f", {k}={v!r}" for k, v in self.attrs.items())
+        return f"{self.label}: {shapes}{attrs}"
+
+
+@final
+class Run:
+    """One op on one device: what the checks below share."""
+
+    def __init__(self, function: Any, device: Any, reference: Callable[..., Any] | None, seed: int) -> None:
+        import numpy as np
+
+        op: Op | None = getattr(function, "op", None)
+        if op is None:
+            raise TypeError(f"check_op takes what @jt.op returns, or an entry of jt.registry.ops; got {function!r}")
+        self.np: Any = np
+        self.function = function
+        self.op = op
+        self.device = as_device(device)
+        self.reference = reference or _numpy_reference(op, np)
+        self.rng = np.random.default_rng([seed, zlib.crc32(op.name.encode())])  # the same numbers in every process
+
+    def fail(self, case: Case | None, what: str) -> AssertionError:
+        """An error that names the op, the device and the case."""
+        return AssertionError(f"op {self.op.name!r} on {self.device}{f', {case}' if case else ''}: {what}")
+
+    def rule(self, i: int) -> Any:
+        """The vjp rule of array ``i``: a function, ``zero``, None for a constant, or False where there is none."""
+        name = self.op.inputs[min(i, len(self.op.inputs) - 1)]
+        if self.op.composite or self.op.rule_for_all:
+            return self.op.rules.get(name, True)
+        return self.op.rules.get(name, False)
+
+    def floats(self, case: Case) -> list[int]:
+        """The arrays of ``case`` that are of floating point."""
+        return [i for i, a in enumerate(case.arrays) if hasattr(a, "dtype") and a.dtype.kind == "f"]
+
+    def tracked(self, case: Case) -> list[int]:
+        """The arrays of ``case`` that have a derivative."""
+        return [i for i in self.floats(case) if self.rule(i) not in (None, False)]
+
+    def call(self, case: Case, arrays: Sequence[Any], track: Sequence[int] = ()) -> tuple[list[Tensor], list[Tensor]]:
+        """The op's outputs on ``arrays``, and its operands, those in ``track`` as leaves."""
+        operands = [asarray(a, device=self.device) if hasattr(a, "shape") else a for a in arrays]
+        for i in track:
+            operands[i].requires_grad = True
+        try:
+            y = self.function(*operands, **case.attrs)
+        except Exception as e:
+            raise self.fail(case, f"raised {type(e).__name__}: {e}") from e
+        return list(y) if isinstance(y, tuple) else [y], operands
+
+    def gradient(self, case: Case, arrays: Sequence[Any], weights: Sequence[Any]) -> list[Any]:
+        """The gradients, as NumPy arrays, of the outputs weighted by ``weights`` at the tracked arrays."""
+        track = self.tracked(case)
+        ys, operands = self.call(case, arrays, track)
+        gs = self.pull(case, self.real(ys), [operands[i] for i in track], [self.tensor(w) for w in weights])
+        return [self.np.zeros_like(arrays[i]) if g is None else g.numpy() for i, g in zip(track, gs, strict=True)]
+
+    def pull(
+        self, case: Case, ys: Sequence[Tensor], xs: Sequence[Tensor], seeds: Sequence[Tensor], *, record: bool = False
+    ) -> list[Tensor | None]:
+        """What the engine gives for the gradients of ``ys`` at ``xs``; None where nothing was recorded."""
+        pairs = [(y, s) for y, s in zip(ys, seeds, strict=True) if y.node is not None]
+        if not pairs or not xs:
+            return [None] * len(xs)
+        try:
+            found = graph.grad([y for y, _ in pairs], [x.node for x in xs], [s for _, s in pairs], record=record)
+        except Exception as e:
+            raise self.fail(case, f"its backward raised {type(e).__name__}: {e}") from e
+        return list(found)
+
+    def real(self, ys: Sequence[Tensor]) -> list[Tensor]:
+        """Those outputs that can have a gradient."""
+        return [y for y in ys if y.dtype.kind == "f"]
+
+    def weights(self, ys: Sequence[Tensor]) -> list[Any]:
+        """Random weights for each output that can have a gradient."""
+        return [self.np.asarray(self.rng.normal(size=y.shape), dtype=str(y.dtype)) for y in self.real(ys)]
+
+    def tensor(self, a: Any) -> Tensor:
+        """A tensor of ``a`` on the device."""
+        return asarray(a, device=self.device)
+
+    def differences(self, f: Callable[[list[Any]], float], arrays: Sequence[Any], i: int) -> Any:
+        """Central differences of ``f`` in each element of array ``i``."""
+        out = self.np.zeros(arrays[i].shape)
+        for at in self.np.ndindex(out.shape):
+            ends = []
+            step = STEP * max(1.0, abs(float(arrays[i][at])))
+            for sign in (1, -1):
+                moved = [a.copy() if k == i else a for k, a in enumerate(arrays)]
+                moved[i][at] += sign * step
+                ends.append(f(moved))
+            out[at] = (ends[0] - ends[1]) / (2 * step)
+        return out
+
+    def agree(self, case: Case, what: str, actual: Any, expected: Any, tolerance: tuple[float, float]) -> None:
+        """Fail where shapes or values differ, and name the worst element."""
+        np = self.np
+        if actual.shape != expected.shape:
+            raise self.fail(case, f"{what} has shape {actual.shape}, expected {expected.shape}")
+        relative, absolute = tolerance
+        with np.errstate(invalid="ignore"):
+            off = np.abs(np.asarray(actual, dtype=float) - np.asarray(expected, dtype=float))
+            excess = off - (absolute + relative * np.abs(np.asarray(expected, dtype=float)))
+        same = (actual == expected) | ((actual != actual) & (expected != expected))
+        bad = ~same & ~(excess <= 0)
+        if np.any(bad):
+            worst = np.unravel_index(np.argmax(np.where(bad, np.nan_to_num(excess, nan=np.inf), -np.inf)), bad.shape)
+            at = tuple(int(k) for k in worst)
+            count = f"{int(np.sum(bad))} of {bad.size} elements are off, most at {list(at)}"
+            raise self.fail(case, f"{what} is {actual[at]!r}, expected {expected[at]!r}; {count}")
+
+
+def check_op(
+    function: Any,
+    device: Any = "numpy",
+    *,
+    reference: Callable[..., Any] | None = None,
+    cases: Sequence[tuple[tuple[Any, ...], dict[str, Any]]] = (),
+    seed: int = 0,
+) -> None:
+    """Check one op on one device: documentation, values, dtypes, and first and second derivatives, on many shapes.
+
+    ``function`` is what ``@jt.op`` returned. ``reference`` computes the expected value from NumPy arrays; without one that
+    is NumPy's function of the same name, or the op's own forward on NumPy. ``cases`` are further calls, as pairs of arrays
+    and attributes, in addition to what the op's ``samples`` or ``domain`` give.
+
+    Raises ``AssertionError``, which names the op, the input and the worst element.
+    """
+    run = Run(function, device, reference, seed)
+    check_documented(run)
+    every = [*_cases(run), *(Case(f"case {i}", arrays, attrs) for i, (arrays, attrs) in enumerate(cases))]
+    for case in every:
+        for check in CHECKS:
+            check(run, case)
+
+
+# -- the checks, each of one case -----------------------------------------------------------------------------------
+
+
+def check_documented(run: Run) -> None:
+    """The op says what it computes."""
+    if not (run.op.__doc__ or "").strip():
+        raise run.fail(None, "it has no docstring")
+
+
+def check_value(run: Run, case: Case) -> None:
+    """Value, shape and dtype are the reference's, the result stays on the device, and no input is written to."""
+    before = [a.copy() if hasattr(a, "copy") else a for a in case.arrays]
+    ys, operands = run.call(case, case.arrays)
+    for a, b, x in zip(case.arrays, before, operands, strict=True):
+        for now in (a, x.numpy() if isinstance(x, Tensor) else x):
+            if not run.np.array_equal(now, b, equal_nan=getattr(b, "dtype", None) == float):
+                raise run.fail(case, f"it changed its input from {b!r} to {now!r}")
+    for y in ys:
+        if y.device != run.device:
+            raise run.fail(case, f"the result is on {y.device}")
+    if run.reference is None:
+        return
+    expected = run.reference(*case.arrays, **case.attrs)
+    for y, e in zip(ys, expected if isinstance(expected, tuple) else (expected,), strict=True):
+        e = run.np.asarray(e)
+        if y.dtype != e.dtype:
+            raise run.fail(case, f"the result is {y.dtype}, expected {e.dtype}")
+        run.agree(case, "the result", y.numpy(), e, VALUE if e.dtype.kind in "fc" else (0.0, 0.0))
+
+
+def check_float32(run: Run, case: Case) -> None:
+    """float32 in means float32 out, and a float32 gradient; both near those of float64."""
+    np, track = run.np, run.tracked(case)
+    if not run.floats(case):
+        return
+    low = [np.asarray(a, dtype=np.float32) if i in run.floats(case) else a for i, a in enumerate(case.arrays)]
+    high = [np.asarray(a, dtype=np.float64) if i in run.floats(case) else a for i, a in enumerate(low)]
+    ys, operands = run.call(case, low, track)
+    expected, _ = run.call(case, high)
+    for y, e in zip(ys, expected, strict=True):
+        wanted = "float32" if e.dtype.kind == "f" and case.attrs.get("dtype") is None else e.dtype.name
+        if y.dtype.name != wanted:
+            raise run.fail(case, f"of float32 the result is {y.dtype}, expected {wanted}")
+        run.agree(case, "the result in float32", y.numpy(), e.numpy(), FLOAT32 if e.dtype.kind == "f" else (0.0, 0.0))
+    weights = run.weights(ys)
+    gs = run.pull(case, run.real(ys), [operands[i] for i in track], [run.tensor(w) for w in weights])
+    for i, g, e in zip(track, gs, run.gradient(case, high, [w.astype(float) for w in weights]), strict=True):
+        if g is not None:
+            if g.dtype.name != "float32":
+                raise run.fail(case, f"the gradient of float32 input {i} is {g.dtype}")
+            run.agree(case, f"the float32 gradient of input {i}", g.numpy(), e, FLOAT32)
+
+
+def check_gradient(run: Run, case: Case) -> None:
+    """The vjp agrees with central differences; an input that is a constant records nothing."""
+    for i in run.floats(case):
+        if run.rule(i) is None:
+            ys, _ = run.call(case, case.arrays, [i])
+            if any(y.requires_grad for y in ys):
+                raise run.fail(case, f"input {i} is declared a constant, and yet recorded")
+    track = run.tracked(case)
+    if not track:
+        return
+    ys, _ = run.call(case, case.arrays)
+    weights = run.weights(ys)
+    for i, g in zip(track, run.gradient(case, case.arrays, weights), strict=True):
+        expected = run.differences(lambda arrays: _weighted(run, case, arrays, weights), case.arrays, i)
+        run.agree(case, f"the gradient of input {i}", g, expected, FIRST)
+
+
+def check_second_order(run: Run, case: Case) -> None:
+    """The vjp of the vjp, in the inputs and in the incoming gradient, agrees with central differences of the vjp."""
+    np, track = run.np, run.tracked(case)
+    if not track or all(run.rule(i) is zero for i in track):
+        return
+    ys, operands = run.call(case, case.arrays, track)
+    weights = run.weights(ys)
+    seeds = [run.tensor(w) for w in weights]
+    for s in seeds:
+        s.requires_grad = True
+    xs = [operands[i] for i in track]
+    gs = run.pull(case, run.real(ys), xs, seeds, record=True)
+    directions = [np.asarray(run.rng.normal(size=x.shape)) for x in xs]
+    live = [(g, run.tensor(v)) for g, v in zip(gs, directions, strict=True) if g is not None]
+    second = run.pull(case, [g for g, _ in live], [*xs, *seeds], [v for _, v in live])
+
+    def first(arrays: Sequence[Any]) -> float:
+        """The gradient, weighted by ``directions``; ``arrays`` are the inputs and then the outputs' weights."""
+        n = len(case.arrays)
+        found = run.gradient(case, arrays[:n], arrays[n:])
+        return sum(float(np.sum(g * v)) for g, v in zip(found, directions, strict=True))
+
+    places = [*track, *range(len(case.arrays), len(case.arrays) + len(seeds))]
+    arguments = [*case.arrays, *weights]
+    for k, found in zip(places, second, strict=True):
+        expected = run.differences(first, arguments, k)
+        g = np.zeros(expected.shape) if found is None else found.numpy()
+        name = f"input {k}" if k < len(case.arrays) else f"the incoming gradient {k - len(case.arrays)}"
+        run.agree(case, f"the second derivative in {name}", g, expected, SECOND)
+
+
+# What holds for every case of every op. Checks of further transforms are added here.
+CHECKS: tuple[Callable[[Run, Case], None], ...] = (check_value, check_float32, check_gradient, check_second_order)
+
+
+def _weighted(run: Run, case: Case, arrays: Sequence[Any], weights: Sequence[Any]) -> float:
+    ys, _ = run.call(case, arrays)
+    return sum(float(run.np.sum(w * y.numpy())) for y, w in zip(run.real(ys), weights, strict=True))
+
+
+# -- the cases ------------------------------------------------------------------------------------------------------
+
+
+def _numpy_reference(op: Op, np: Any) -> Callable[..., Any] | None:
+    """NumPy's own function for a composite of that name; for another op its forward on NumPy, not the backend's kernel."""
+    if op.composite:
+        return getattr(np, op.name, None)
+    return op.bound_forward(np)  # type: ignore[no-any-return]
+
+
+def _cases(run: Run) -> Iterator[Case]:
+    """The op's sample, and what can be derived from it: no dimension, one element, none, strides, broadcasting."""
+    op, np = run.op, run.np
+    if op.samples is not None:
+        arrays, attrs = op.samples(run.rng)
+        arrays = tuple(np.asarray(a) if hasattr(a, "shape") else a for a in arrays)
+    elif op.elementwise:
+        arrays, attrs = tuple(np.asarray(run.rng.uniform(*_domain(op, name), SHAPE)) for name in op.inputs), {}
+    else:
+        raise run.fail(None, "it declares no test data: give @op(samples=lambda rng: ((arrays), {attributes}))")
+    yield Case("sample", arrays, attrs)
+    if any(a.ndim for a in arrays if hasattr(a, "shape")):
+        yield Case("strided", _each(arrays, lambda a: np.repeat(a, 2, axis=-1)[..., ::2] if a.ndim else a), attrs)
+    if op.elementwise:
+        yield Case("0-d", _each(arrays, lambda a: a.reshape(-1)[:1].reshape(())), attrs)
+        yield Case("one element", _each(arrays, lambda a: a.reshape(-1)[:1]), attrs)
+        yield Case("empty", _each(arrays, lambda a: a[:0]), attrs)
+        yield from _broadcast(arrays, attrs)
+    elif "keepdims" in op.attrs and len(arrays) == 1:
+        (x,) = arrays
+        yield Case("whole", (x,), {**attrs, "axis": None})
+        yield Case("whole, kept", (x,), {**attrs, "axis": None, "keepdims": True})
+        yield Case("axis kept", (x,), {**attrs, "axis": 0, "keepdims": True})
+        yield Case("last axis", (x,), {**attrs, "axis": -1})
+        yield Case("0-d", (x.reshape(-1)[:1].reshape(()),), {**attrs, "axis": None})
+        yield Case("one element", (x[:1, :1],), attrs)
+        yield Case("empty", (x[:0],), {**attrs, "axis": 1})
+
+
+def _broadcast(arrays: tuple[Any, ...], attrs: dict[str, Any]) -> Iterator[Case]:
+    """Each array in turn without dimension, and as one row; then a row against a column."""
+    own = [i for i, a in enumerate(arrays) if hasattr(a, "shape")]
+    if len(own) < 2:
+        return
+    for i in own:
+        for label, cut in (("a scalar", lambda a: a.reshape(-1)[:1].reshape(())), ("a row", lambda a: a[:1])):
+            yield Case(f"broadcast, {label} as input {i}", _at(arrays, i, cut(arrays[i])), attrs)
+    first, last = own[0], own[-1]
+    crossed = _at(_at(arrays, first, arrays[first][:1]), last, arrays[last][:, :1])
+    yield Case("broadcast, a row with a column", crossed, attrs)
+
+
+def _each(arrays: tuple[Any, ...], f: Callable[[Any], Any]) -> tuple[Any, ...]:
+    return tuple(f(a) if hasattr(a, "shape") else a for a in arrays)
+
+
+def _at(arrays: tuple[Any, ...], i: int, a: Any) -> tuple[Any, ...]:
+    return (*arrays[:i], a, *arrays[i + 1 :])
+
+
+def _domain(op: Op, name: str) -> tuple[float, float]:
+    domain = op.domain or DOMAIN
+    return domain if isinstance(domain, tuple) else domain.get(name, DOMAIN)
+
+
+__all__ = ["Case", "check_op"]
