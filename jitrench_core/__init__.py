@@ -159,6 +159,8 @@ from .ops.shapes import (
     stack,
     sum_to,
 )
+from .plot import plot_graph
+from .optimizer import Optimizer
 from .plugins import API_VERSION, PluginWarning
 from .tensor import (
     ArrayLike,
@@ -194,6 +196,7 @@ __all__ = [
     "NoGradientError",
     "NotFoundError",
     "OpError",
+    "Optimizer",
     "Piece",
     "PluginError",
     "PluginWarning",
@@ -290,6 +293,7 @@ __all__ = [
     "op",
     "ops",
     "permute_dims",
+    "plot_graph",
     "positive",
     "pow",
     "prod",

@@ -223,9 +223,10 @@ class _Frame:
             return _Frame(scope, layer, first.parent, first.key, first.tree, first.used, inputs)
         key = self.name_of(layer)
         tree = self.tree.get(key)
+        if tree is not None:
+            self.used.add(key)
         if type(tree) is not dict:
             tree = self.subtree(key, tree)
-        self.used.add(key)
         frame = scope.seen[id(layer)] = _Frame(scope, layer, self, key, tree, set(), inputs)
         return frame
 

@@ -468,6 +468,7 @@ class Op:
         """Raise a better error where the operands tell why the kernel failed; else note them on ``error``."""
         if type(error).__module__.startswith("jitrench_core"):
             return
+        arrays = tuple(x if type(x) is Tensor or type(x) in RAW else self._operand(x) for x in arrays)
         shapes = [tuple(x.shape) for x in arrays if type(x) is Tensor]
         devices = {str(x.device) for x in arrays if type(x) is Tensor and not owner(type(x.data)).depth}
         if len(devices) > 1:

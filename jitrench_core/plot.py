@@ -23,11 +23,12 @@ FORMATS = {".svg": "svg", ".png": "png", ".pdf": "pdf", ".dot": "dot", ".gv": "d
 MOST_OPERANDS = 24  # of one op: concat may take thousands
 MOST_ELEMENTS = 4  # of a tensor whose values are written out
 MOST_DIGITS_IN_ARRAYS = 4
+MOST_PIXELS, LONGEST_SIDE = 24e6, 32_000  # of a PNG: cairo draws no side of more than 32,767
 LONGEST = 40  # characters of a name or an attribute
 
 INSTALL = (
-    "`pip install jitrench-core[graph]` and Graphviz's `dot` program (apt, dnf, brew, conda, choco install graphviz), "
-    "or `pip install 'pygraphviz>=2'`, whose wheels bring Graphviz with them"
+    "either `pip install 'jitrench-core[graph]'` and Graphviz's program `dot` (apt, dnf, brew, conda, choco: install "
+    "graphviz), or `pip install 'pygraphviz>=2'`, whose wheels bring Graphviz with them"
 )
 
 # How many digits tell the numbers of a dtype apart; more are noise.
@@ -197,6 +198,7 @@ class _Drawing:
         found = list(dict.fromkeys(unit for unit, _ in self.outputs))
         seen = set(found)
         for unit in found:  # which grows meanwhile
+            self._name(unit)
             self._note_saved(unit)
             for parent in unit.parents:
                 if parent is not None:
@@ -280,7 +282,8 @@ class _Drawing:
         inputs = ("inputs", [u.op is None for u in self.all], [u.op is None for u in self.drawn])
         hidden = [f"{sum(n) - sum(m):,} of {sum(n):,} {what}" for what, n, m in (totals, inputs) if sum(n) > sum(m)]
         if hidden:
-            yield f"not drawn: {' and '.join(hidden)} (max_nodes={self.max_nodes})"
+            limit = f" (max_nodes={self.max_nodes})" if sum(totals[1]) > sum(totals[2]) else ""
+            yield f"not drawn: {' and '.join(hidden)}{limit}"
         if any(u.op is not None and type(u.saved) is Freed for u in self.drawn):
             yield "backward has freed this graph, and the values in it"
 
@@ -300,7 +303,7 @@ class _Drawing:
             elif value is not None:
                 self._edge(self._constant(call, i, value), box)
             elif name not in op.optional:
-                tip = f"{name}: a constant that no derivative rule needs, so it was not kept"
+                tip = f"{name}: a constant whose value the graph does not keep"
                 self._edge(self._node(("constant", call, i), "unknown", _small("constant"), tip), box)
         if len(operands) > MOST_OPERANDS:
             label = _small(f"and {len(operands) - MOST_OPERANDS:,} more")
@@ -483,8 +486,22 @@ def _render(source: str, format: str) -> bytes:
     """DOT text drawn by the ``dot`` program, else by the Graphviz inside pygraphviz."""
     if format == "dot":
         return source.encode()
-    if format == "png":  # sharp enough for a screen of two pixels per point
-        source = source.replace("digraph jitrench {\n", "digraph jitrench {\n  dpi=144;\n", 1)
+    if format == "png":
+        source = source.replace("{\n", f"{{\n  dpi={_resolution(_draw(source, 'svg')):.1f};\n", 1)
+    return _draw(source, format)
+
+
+def _resolution(svg: bytes) -> float:
+    """Pixels per inch of a PNG: two per point, fewer for a picture that would get more pixels than viewers can open."""
+    import math
+    import re
+
+    size = re.search(rb'<svg width="([0-9.]+)pt" height="([0-9.]+)pt"', svg)
+    width, height = map(float, size.groups()) if size else (72.0, 72.0)
+    return min(144.0, 72 * math.sqrt(MOST_PIXELS / (width * height)), 72 * LONGEST_SIDE / max(width, height))
+
+
+def _draw(source: str, format: str) -> bytes:
     missing = []
     try:
         import graphviz

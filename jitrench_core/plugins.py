@@ -11,13 +11,16 @@ import threading
 import traceback
 import warnings
 from dataclasses import dataclass
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import pluggy
 
 from . import backend as backends
 from . import hookspecs, registry
-from .errors import PluginError, suggest
+from .errors import BackendError, DuplicateError, NotFoundError, PluginError, suggest
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP = "jitrench"
 API_VERSION = 1
@@ -35,16 +38,31 @@ class Plugin:
     name: str
     distribution: str
     version: str
+    module: str
     status: str  # "loaded", "failed" or "disabled"
     error: BaseException | None = None
     traceback: str = ""
 
+    @property
+    def where(self) -> str:
+        """File and line of the failure, the innermost outside the loader; empty where no line is to blame."""
+        if isinstance(self.error, SyntaxError):
+            return f"{self.error.filename}:{self.error.lineno}"
+        found = ""
+        frames = traceback.walk_tb(self.error.__traceback__ if self.error else None)
+        for frame, line in frames:
+            if frame.f_globals.get("__name__", "").partition(".")[0] not in _LOADER:
+                found = f"{frame.f_code.co_filename}:{line}"
+        return found
 
+
+_LOADER = (__name__.partition(".")[0], "pluggy", "importlib")
 _manager: pluggy.PluginManager | None = None
 _lock = threading.RLock()
 _done = False
 _loading = False
-_plugins: dict[str, Plugin] = {}
+_plugins: dict[tuple[str, str, str], Plugin] = {}  # by name, distribution and module, in the order of loading
+_unknown: list[str] = []  # names in the environment that no installed plugin has
 
 
 def manager() -> pluggy.PluginManager:
@@ -58,13 +76,19 @@ def manager() -> pluggy.PluginManager:
 
 def register(module: Any, name: str) -> None:
     """Check, stage and commit one plugin module; where it fails, nothing of it stays."""
-    api = vars(module).get("jitrench_api", API_VERSION)
+    api = getattr(module, "__dict__", {}).get("jitrench_api", API_VERSION)  # not by a __getattr__ of the module's
     if api != API_VERSION:
         raise PluginError(
             f"plugin {name!r} is written for version {api!r} of the plugin API; this jitrench-core has version "
             f"{API_VERSION}: install a release of the plugin, or of jitrench-core, that fits"
         )
     pm = manager()
+    if pm.has_plugin(name):
+        raise DuplicateError(f"plugin {name!r} cannot be registered: the name is taken by {pm.get_plugin(name)!r}")
+    if pm.is_registered(module):
+        raise DuplicateError(
+            f"plugin {name!r} cannot be registered: its module is plugin {pm.get_name(module)!r} already"
+        )
     try:
         pm.register(module, name)
         hooks = {caller.name for caller in pm.get_hookcallers(module) or ()}
@@ -87,52 +111,84 @@ def register(module: Any, name: str) -> None:
         raise
 
 
-def load() -> None:
-    """Load every installed plugin that the environment allows; again only after ``reload`` forgets. Does not re-enter."""
+def load(*, strict: bool | None = None) -> None:
+    """Load every installed plugin that the environment allows, once. Does not re-enter; other threads wait.
+
+    What fails is warned about, or with ``strict`` (None: as JITRENCH_STRICT_PLUGINS says) raised as ``PluginError``, by
+    every call until it is mended.
+    """
+    if not _done:
+        _load_once(os.environ.get("JITRENCH_STRICT_PLUGINS", "") not in ("", "0") if strict is None else strict)
+
+
+def _load_once(strict: bool) -> None:
     global _done, _loading
-    if _done:
-        return
     with _lock:
         if _done or _loading:
             return
         _loading = True
         try:
-            _load()
+            _load(strict)
             _done = True
         finally:
             _loading = False
+    for message in (*_unknown, *(f"{_complaint(p)} (`jitrench plugins` shows where)" for p in failed())):
+        warnings.warn(message, PluginWarning, stacklevel=3)
 
 
-def _load() -> None:
+def _load(strict: bool) -> None:
+    """Each installed plugin that was not tried yet, in the order of names."""
     from importlib.metadata import entry_points
 
     only, without = _names("JITRENCH_PLUGINS"), _names("JITRENCH_DISABLE_PLUGINS")
-    points = sorted(entry_points(group=GROUP), key=lambda e: (e.name, e.dist.name if e.dist else ""))
-    for unknown in sorted(((only or set()) | (without or set())) - {e.name for e in points}):
-        near = suggest(unknown, {e.name for e in points})
-        warnings.warn(
-            f"no plugin {unknown!r} is installed, though the environment names it.{near}", PluginWarning, stacklevel=2
-        )
+    points = sorted(entry_points(group=GROUP), key=_key)
+    installed = {point.name for point in points}
+    _unknown[:] = [
+        f"no plugin {name!r} is installed, though the environment names it.{suggest(name, installed)}"
+        for name in sorted(((only or set()) | (without or set())) - installed)
+    ]
+    late = []
     for point in points:
-        dist = point.dist.name if point.dist else "?"
-        version = point.dist.version if point.dist else "?"
-        label = point.name if point.name not in _plugins else f"{point.name} ({dist})"
-        if (only is not None and point.name not in only) or (without is not None and point.name in without):
-            _plugins[label] = Plugin(label, dist, version, "disabled")
-            continue
+        if _key(point) not in _plugins and not _try(point, only, without):
+            late.append(point)
+    for point in late:  # it asked for a backend or an op, which a plugin of a later name may have brought
+        _try(point, only, without, last=True)
+    for p in failed() if strict else ():
+        raise PluginError(_complaint(p)) from p.error
+
+
+def _key(point: EntryPoint) -> tuple[str, str, str]:
+    return point.name, point.dist.name if point.dist else "?", point.value
+
+
+def _try(point: EntryPoint, only: set[str] | None, without: set[str] | None, *, last: bool = False) -> bool:
+    """Load one plugin, where it is allowed, and note what became of it; False to try again later."""
+    name, dist, module = key = _key(point)
+    error, text = None, ""
+    allowed = (only is None or name in only) and (without is None or name not in without)
+    if allowed:
         try:
-            if label != point.name:
-                raise PluginError(
-                    f"both {_plugins[point.name].distribution!r} and {dist!r} declare a plugin {point.name!r}"
-                )
-            register(point.load(), point.name)
-            _plugins[label] = Plugin(label, dist, version, "loaded")
-        except Exception as error:
-            _plugins[label] = Plugin(label, dist, version, "failed", error, traceback.format_exc())
-            message = f"plugin {label!r} of {dist} {version} did not load: {type(error).__name__}: {error}"
-            if os.environ.get("JITRENCH_STRICT_PLUGINS", "") not in ("", "0"):
-                raise PluginError(message) from error
-            warnings.warn(f"{message} (`jitrench plugins` shows where)", PluginWarning, stacklevel=2)
+            _refuse_namesake(name, dist)
+            register(point.load(), name)
+        except (Exception, SystemExit) as e:
+            if isinstance(e, (BackendError, NotFoundError)) and not last:
+                return False
+            error, text = e, traceback.format_exc()
+    status = "disabled" if not allowed else "failed" if error else "loaded"
+    _plugins[key] = Plugin(name, dist, point.dist.version if point.dist else "?", module, status, error, text)
+    return True
+
+
+def _complaint(p: Plugin) -> str:
+    return f"plugin {p.name!r} of {p.distribution} {p.version} did not load: {type(p.error).__name__}: {p.error}"
+
+
+def _refuse_namesake(name: str, distribution: str) -> None:
+    for other in _plugins.values():
+        if other.name == name:
+            raise DuplicateError(
+                f"both {other.distribution!r} and {distribution!r} declare a plugin {name!r}; uninstall one"
+            )
 
 
 def _names(variable: str) -> set[str] | None:
@@ -146,11 +202,19 @@ def plugins() -> list[Plugin]:
     return list(_plugins.values())
 
 
+def failed() -> list[Plugin]:
+    """Those of the plugins tried so far that did not load."""
+    return [p for p in _plugins.values() if p.status == "failed"]
+
+
+def unknown() -> list[str]:
+    """Complaints about names in JITRENCH_PLUGINS and JITRENCH_DISABLE_PLUGINS that no installed plugin has."""
+    return list(_unknown)
+
+
 def _hint() -> str:
-    failed = [p for p in _plugins.values() if p.status == "failed"]
-    if not failed:
-        return ""
-    return f" It may belong to a plugin that failed: {', '.join(f'{p.name} ({p.error})' for p in failed)}."
+    broken = ", ".join(f"{p.name} ({p.error})" for p in failed())
+    return f" It may belong to a plugin that failed: {broken}." if broken else ""
 
 
 # The first of the two injections: an unknown array class, backend or op loads the plugins.

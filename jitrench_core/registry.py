@@ -128,6 +128,14 @@ class Staging:
                 raise DuplicateError(
                     f"both {other!r} and {self.owner!r} register a kernel of {key[0]!r} for {key[1]!r}"
                 )
+        for backend in self.backends:
+            for name in (backend.name, *backend.aliases):
+                if name in backends.BACKENDS:
+                    other = backend_owners.get(backends.BACKENDS[name].name, "jitrench-core")
+                    raise DuplicateError(
+                        f"both {other!r} and {self.owner!r} register a backend that claims the device {name!r}; "
+                        f"uninstall one, or disable it by JITRENCH_DISABLE_PLUGINS"
+                    )
         backends.check_free(self.backends)
         for backend in self.backends:
             backends.add(backend)
@@ -137,6 +145,7 @@ class Staging:
             catalogue.owners[name] = self.owner
             if catalogue is ops:
                 item.op.owner = self.owner
+                item.op.kernels.clear()  # called before it was registered, it has linked without the plugins' kernels
         for key, kernel in self.kernels.items():
             backends.PLUGIN_KERNELS[key] = (self.owner, kernel)
             if key[0] in ops.entries:

@@ -1,7 +1,7 @@
 """Which backends the tests run on, and the fixtures that make and compare tensors there.
 
-``pytest --backend=strict`` runs every test that uses ``backend`` or ``T`` on that backend; repeat the option, or give a list
-with commas, for several. What a backend cannot do stands in ``expected_failures/<backend>.txt``.
+``pytest --backend=strict`` runs every test that uses ``backend`` or ``T`` on that backend; repeat the option, or give a
+list with commas, for several. What a backend cannot do stands in ``expected_failures/<backend>.txt``.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import jitrench_core as jt
 import pytest
+
+import jitrench_core as jt
 
 EXPECTED_FAILURES = Path(__file__).parent / "expected_failures"
 NEEDS_HARDWARE = ("cupy",)  # only these may be installed and yet not work; any other fails the tests then
@@ -40,6 +41,12 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     return [f"backend {name}: {reason or 'tested on ' + str(jt.device(name))}" for name, reason in reasons.items()]
 
 
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    for name in backends_under_test(config):
+        if reason := why_not(name):
+            terminalreporter.write_line(f"backend {name}: {reason}", yellow=True)
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "backend" in metafunc.fixturenames:
         metafunc.parametrize("backend", backends_under_test(metafunc.config), indirect=True)
@@ -52,11 +59,11 @@ def why_not(name: str) -> str:
         device = jt.device(name)
     except jt.NotFoundError:
         return f"not installed, so nothing is tested on it: pip install jitrench-{name}"
+    except jt.JITrenchError as e:
+        return f"not found: {e}"
     try:
         jt.zeros(1, device=device)
     except jt.BackendError as e:
-        if name not in NEEDS_HARDWARE:
-            raise
         return f"installed but not usable here, so nothing is tested on it: {e}"
     return ""
 
@@ -67,10 +74,11 @@ def why_not(name: str) -> str:
 @pytest.fixture
 def backend(request: pytest.FixtureRequest) -> str:
     """The device under test, such as ``"numpy"`` or ``"strict:0"``."""
-    reason = why_not(request.param)
-    if reason:
-        pytest.skip(f"backend {request.param}: {reason}")
-    return str(jt.device(request.param))
+    name = request.param
+    if reason := why_not(name):
+        may_skip = name in NEEDS_HARDWARE or reason.startswith("not installed")
+        (pytest.skip if may_skip else pytest.fail)(f"backend {name}: {reason}")
+    return str(jt.device(name))
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import contextlib
 import doctest
 import importlib
 import io
+import json
 import os
 import pkgutil
 import re
@@ -24,6 +25,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+
+from jitrench_core.op import Op
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [
@@ -65,14 +68,19 @@ def module_of(block: Block) -> str | None:
     return first[1] if block.language == "python" and first else None
 
 
-def install(document: list[Block], folder: Path) -> list[str]:
-    """Put the document's plugins into ``folder`` as a distribution: modules, metadata and entry points."""
-    modules = {name: b.source for b in document if (name := module_of(b)) and not b.exempt}
+def entry_points(document: list[Block]) -> dict[str, str]:
+    """What the document's ``toml`` blocks say, by name."""
     points: dict[str, str] = {}
     for block in document:
         if block.language == "toml" and not block.exempt:
             points |= tomllib.loads(block.source).get("project", {}).get("entry-points", {}).get("jitrench", {})
-    points = {name: target for name, target in points.items() if target in modules}
+    return points
+
+
+def install(document: list[Block], folder: Path) -> None:
+    """Put the document's plugins into ``folder`` as a distribution: modules, metadata and entry points."""
+    modules = {name: b.source for b in document if (name := module_of(b)) and not b.exempt}
+    points = {name: target for name, target in entry_points(document).items() if target in modules}
     if missing := modules.keys() - points.values():
         raise AssertionError(f"plugin modules without an entry point in a toml block: {', '.join(sorted(missing))}")
     for name, source in modules.items():
@@ -82,7 +90,6 @@ def install(document: list[Block], folder: Path) -> list[str]:
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: documented-plugins\nVersion: 1.0\n")
     lines = [f"{name} = {target}" for name, target in points.items()]
     (info / "entry_points.txt").write_text("\n".join(["[jitrench]", *lines]) + "\n")
-    return sorted(points)
 
 
 def run(path: Path) -> None:
@@ -113,6 +120,26 @@ def available(module: str) -> bool:
     return False
 
 
+def run_in_process(path: Path, folder: Path, *command: str) -> str:
+    """What a fresh Python with the document's plugins prints; without ``command`` it runs the document."""
+    site, work = folder / "site", folder / "work"
+    if not site.exists():
+        site.mkdir()
+        work.mkdir()
+        install(blocks(path.read_text(encoding="utf-8")), site)
+    before = os.environ.get("PYTHONPATH", "")
+    environment = os.environ | {
+        "PYTHONPATH": str(site) + (os.pathsep + before if before else ""),
+        "JITRENCH_STRICT_PLUGINS": "1",
+        "MPLBACKEND": "Agg",
+    }
+    line = [sys.executable, "-W", "error", *(command or (__file__, str(path)))]
+    made = subprocess.run(line, cwd=work, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    if made.returncode:
+        pytest.fail(made.stdout + made.stderr, pytrace=False)
+    return made.stdout
+
+
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
 def test_snippets(path: Path, tmp_path: Path) -> None:
     document = blocks(path.read_text(encoding="utf-8"))
@@ -122,19 +149,18 @@ def test_snippets(path: Path, tmp_path: Path) -> None:
     for module, what in OPTIONAL.items():
         if re.search(rf"import {module}\b", code) and not available(module):
             pytest.skip(f"needs {module} and {what}")
-    site, work = tmp_path / "site", tmp_path / "work"
-    site.mkdir()
-    work.mkdir()
-    install(document, site)
-    extra = os.environ.get("PYTHONPATH", "")
-    environment = os.environ | {
-        "PYTHONPATH": str(site) + (os.pathsep + extra if extra else ""),
-        "JITRENCH_STRICT_PLUGINS": "1",
-        "MPLBACKEND": "Agg",
-    }
-    command = [sys.executable, "-W", "error", __file__, str(path)]
-    made = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True, timeout=300, check=False)
-    assert made.returncode == 0, made.stdout + made.stderr
+    run_in_process(path, tmp_path)
+
+
+def test_the_command_line_lists_the_documented_plugins(tmp_path: Path) -> None:
+    for path in (ROOT / "README.md", ROOT / "docs" / "plugins.md"):
+        folder = tmp_path / path.stem
+        folder.mkdir()
+        listed = json.loads(run_in_process(path, folder, "-m", "jitrench_core", "plugins", "--json"))
+        loaded = {plugin["name"] for plugin in listed["plugins"] if plugin["status"] == "loaded"}
+        points = entry_points(blocks(path.read_text(encoding="utf-8")))
+        assert points
+        assert points.keys() <= loaded
 
 
 def test_a_document_that_lies_fails(tmp_path: Path) -> None:
@@ -145,7 +171,7 @@ def test_a_document_that_lies_fails(tmp_path: Path) -> None:
             run(path)
     path.write_text("<!-- not run: it is wrong -->\n```python\nassert 1 == 2\n```\n")
     run(path)
-    with pytest.raises(AssertionError, match="without an entry point: lonely"):
+    with pytest.raises(AssertionError, match=r"without an entry point .*: lonely"):
         install([Block("python", "# lonely.py\n", 1, False)], tmp_path)
 
 
@@ -185,7 +211,7 @@ def doctests(module: types.ModuleType) -> list[doctest.DocTest]:
     seen = {id(test.docstring) for test in found}
     parser = doctest.DocTestParser()
     for name, value in vars(module).items():
-        doc = value.__doc__ if getattr(value, "op", None) is not None else None
+        doc = value.__doc__ if isinstance(getattr(value, "op", None), Op) else None
         if doc and ">>>" in doc and id(doc) not in seen and value.__module__ == module.__name__:
             found.append(parser.get_doctest(doc, dict(vars(module)), f"{module.__name__}.{name}", module.__file__, 0))
     return [test for test in found if test.examples]
@@ -199,7 +225,8 @@ def test_doctests(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     runner = doctest.DocTestRunner(optionflags=FLAGS)
     for test in doctests(module):
         runner.run(test, out=report.write)
-    assert not runner.failures, report.getvalue()
+    if runner.failures:
+        pytest.fail(report.getvalue(), pytrace=False)
 
 
 if __name__ == "__main__":

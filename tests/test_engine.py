@@ -332,7 +332,7 @@ KEYS = [
     0, -1, (1, 2), slice(None), slice(1, None), slice(None, None, -1), slice(None, None, 2), ..., (..., 0), None,
     (slice(None), None, 1), ([0, 2],), ([0, 0, 2],), (slice(None), [1, 1, 3]), ([0, 1], [1, 2]), ([[0, 1], [2, 2]], 1),
     ([0, 1], slice(1, 3)), (slice(None), slice(1, 3), [0, 1, 1]), ([0, 1], slice(None), [1, 0]), (0, [1, 0]), (None, [1, 2], ...),
-    ([-1, -2],), ([],), (slice(2, 2),), (..., [1, 0], None), (0, slice(None), [1, 0]), ([1, 0], None, [0, 1]),
+    ([-1, -2],), ([],), (slice(2, 2),), slice(1, 99), slice(-99, 2), slice(99, None), slice(1, None, -1), (..., slice(5, 0, -3)), slice(0, 3, 5), (..., [1, 0], None), (0, slice(None), [1, 0]), ([1, 0], None, [0, 1]),
 ]  # fmt: skip
 
 

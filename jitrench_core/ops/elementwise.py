@@ -158,9 +158,8 @@ def where(xp: Any, condition: Any, x1: Any, x2: Any, /) -> Any:
     (Tensor(0.), Tensor(0.25))
     """
     if isinstance(x1, (int, float)) and isinstance(x2, (int, float)):  # the core's dtypes, not the library's defaults
-        kinds = {type(x1), type(x2)}
-        dtype = xp.float64 if float in kinds else xp.int64 if int in kinds else xp.bool
-        x1 = xp.asarray(x1, dtype=dtype, device=condition.device)
+        real, logical = isinstance(x1 + x2, float), isinstance(x1, bool) and isinstance(x2, bool)
+        x1 = xp.asarray(x1, dtype=xp.float64 if real else xp.bool if logical else xp.int64, device=condition.device)
     return xp.where(condition, x1, x2)
 
 

@@ -151,19 +151,27 @@ def _is_basic(key: Key) -> bool:
     return not any(k is ARRAY for k in key)
 
 
-def _padded(key: Key, ndim: int) -> Key:
-    """The standard wants an ellipsis where a key is shorter than the array has axes."""
+def _standard(key: Key, shape: tuple[int, ...]) -> Key:
+    """A basic key as the standard wants it: slices within bounds, and an ellipsis where it is shorter than the array."""
     used = sum(k is not None and k is not Ellipsis for k in key)
-    return key if Ellipsis in key or used >= ndim else (*key, Ellipsis)
+    out: list[Any] = []
+    dim = 0
+    for k in key if Ellipsis in key or used >= len(shape) else (*key, Ellipsis):
+        if isinstance(k, slice) and dim < len(shape):
+            start, stop, step = k.indices(shape[dim])
+            k = slice(start, stop if stop >= 0 else None, step) if len(range(start, stop, step)) else slice(0, 0)
+        out.append(k)
+        dim += len(shape) - used if k is Ellipsis else k is not None
+    return tuple(out)
 
 
 def _put(xp: Any, y: Any, key: Key, value: Any) -> None:
-    """y[key] = value for a basic key. The standard has new axes in a key for reading only."""
-    at = _padded(key, len(y.shape))
-    if None in at and not isinstance(value, (int, float)):
-        there = tuple(k for k in at if k is not None)
-        value = xp.reshape(xp.broadcast_to(value, y[at].shape), y[there].shape)
-    y[tuple(k for k in at if k is not None)] = value
+    """y[key] = value for a basic key; the standard has no new axes on the left side."""
+    at = _standard(key, tuple(y.shape))
+    bare = tuple(k for k in at if k is not None)
+    if len(bare) != len(at) and hasattr(value, "shape"):
+        value = xp.reshape(xp.broadcast_to(value, y[at].shape), y[bare].shape)
+    y[bare] = value
 
 
 def _getitem_samples(rng: Any) -> Any:
@@ -178,7 +186,7 @@ def _getitem_samples(rng: Any) -> Any:
 def getitem(xp: Any, x: Any, /, *indices: Any, key: Key) -> Any:
     """x[key]: what ``key`` selects, with NumPy's rules. Users write ``x[...]``."""
     if _is_basic(key):
-        return x[_padded(key, len(x.shape))]
+        return x[_standard(key, tuple(x.shape))]
     if key == (ARRAY,) and _is_mask(xp, indices[0]):
         return x[indices[0]]
     places, shape = _plan(xp, x, key, indices)
@@ -255,7 +263,7 @@ def scatter_pieces(xp: Any, /, *arrays: Any, shape: tuple[int, ...], dtype: Any,
         v, indices = xp.astype(arrays[i], z.dtype), arrays[i + 1 : i + 1 + n]
         i += 1 + n
         if _is_basic(key):
-            _put(xp, z, key, z[_padded(key, len(shape))] + v)
+            _put(xp, z, key, z[_standard(key, shape)] + v)
             continue
         places, picked = _plan(xp, z, key, indices)
         v, places = xp.reshape(xp.broadcast_to(v, picked), (-1,)), xp.reshape(places, (-1,))

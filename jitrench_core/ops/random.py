@@ -64,7 +64,7 @@ def random_bits(xp: Any, key: Any, counter: Any, /, *, n: int) -> Any:
     >>> import jitrench_core as jt
     >>> key, counter = jt.zeros(2, dtype="uint64"), jt.zeros(4, dtype="uint64")
     >>> hex(jt.ops.random_bits(key, counter, n=1).item())
-    '0xcd74f9dcee5c7bfc'
+    '0x2f4ba6408e4d89b'
     """
     blocks = -(-n // 4)
     a, b, c, d = _add(xp, counter, xp.arange(1, blocks + 1, dtype=xp.uint64, device=counter.device))
@@ -92,9 +92,9 @@ def random_normal(key: Any, counter: Any, /, *, n: int, dtype: Any = "float64") 
     rounded.
     """
     pairs = -(-n // 2)
-    u = random_uniform(key, counter, n=2 * pairs)
-    radius = sqrt(-2.0 * log(1.0 - u[0::2]))  # 1 - u is in (0, 1], and exact; none is above 8.58
-    angle = 2 * math.pi * u[1::2]
+    u = reshape(random_uniform(key, counter, n=2 * pairs), (pairs, 2))
+    radius = sqrt(-2.0 * log(1.0 - u[:, 0]))  # 1 - u is in (0, 1], and exact; none is above 8.58
+    angle = 2 * math.pi * u[:, 1]
     z = reshape(stack(radius * cos(angle), radius * sin(angle), axis=1), (2 * pairs,))
     return astype(z[:n], dtype)
 
@@ -111,11 +111,11 @@ def random_integers(key: Any, counter: Any, /, *, n: int, low: int, high: int, d
         words = random_bits(key, counter, n=n)
         v = ((words >> 32) * span + ((words & _LOW) * span >> 32)) >> 32
     else:
-        words = random_bits(key, counter, n=2 * n)
-        v = words[0::2]
+        words = reshape(random_bits(key, counter, n=2 * n), (n, 2))
+        v = words[:, 0]
         if span < 2**64:
             v, rest = _multiply(v, span)
-            more, _ = _multiply(words[1::2], span)
+            more, _ = _multiply(words[:, 1], span)
             v = v + astype(rest + more < more, "uint64")  # the sum wraps: that is the carry
     if as_dtype(dtype).name == "uint64":
         return v + low

@@ -12,9 +12,9 @@ from typing import Any
 from ..backend import owner
 from ..dtypes import dtype as as_dtype
 from ..op import op
+from .creation import ones
 from .elementwise import abs as abs_
 from .elementwise import exp, sign, where
-from .creation import ones
 from .shapes import astype, broadcast_to, concat, normalize_axes, permute_dims, reshape, shift_axes
 
 

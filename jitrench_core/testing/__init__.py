@@ -12,12 +12,14 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, final
 
 from .. import graph
 from ..backend import device as as_device
 from ..op import Op, zero
 from ..tensor import Tensor, asarray
+from ..transforms import jvp, vmap
 
 SHAPE = (2, 3)  # of the inputs that are drawn from a domain
 DOMAIN = (-2.0, 2.0)  # where an elementwise op names none
@@ -76,16 +78,31 @@ class Run:
         """The arrays of ``case`` that have a derivative."""
         return [i for i in self.floats(case) if self.rule(i) not in (None, False)]
 
-    def call(self, case: Case, arrays: Sequence[Any], track: Sequence[int] = ()) -> tuple[list[Tensor], list[Tensor]]:
+    def call(self, case: Case, arrays: Sequence[Any], track: Sequence[int] = ()) -> tuple[list[Tensor], list[Any]]:
         """The op's outputs on ``arrays``, and its operands, those in ``track`` as leaves."""
         operands = [asarray(a, device=self.device) if hasattr(a, "shape") else a for a in arrays]
         for i in track:
             operands[i].requires_grad = True
+        return self.attempt(case, "", lambda: self.function(*operands, **case.attrs)), operands
+
+    def attempt(self, case: Case, what: str, f: Callable[[], Any]) -> list[Any]:
+        """What ``f`` returns, as a list; where it raises, an error that names the op and ``what`` was done."""
         try:
-            y = self.function(*operands, **case.attrs)
+            y = f()
         except Exception as e:
-            raise self.fail(case, f"raised {type(e).__name__}: {e}") from e
-        return list(y) if isinstance(y, tuple) else [y], operands
+            raise self.fail(case, f"{what}raised {type(e).__name__}: {e}") from e
+        return list(y) if isinstance(y, (tuple, list)) else [y]
+
+    def on(self, case: Case, places: Sequence[int], operands: Sequence[Any]) -> Callable[..., Any]:
+        """The op as a function of the operands at ``places`` alone."""
+
+        def f(*some: Any) -> Any:
+            every = list(operands)
+            for i, x in zip(places, some, strict=True):
+                every[i] = x
+            return self.function(*every, **case.attrs)
+
+        return f
 
     def gradient(self, case: Case, arrays: Sequence[Any], weights: Sequence[Any]) -> list[Any]:
         """The gradients, as NumPy arrays, of the outputs weighted by ``weights`` at the tracked arrays."""
@@ -101,11 +118,8 @@ class Run:
         pairs = [(y, s) for y, s in zip(ys, seeds, strict=True) if y.node is not None]
         if not pairs or not xs:
             return [None] * len(xs)
-        try:
-            found = graph.grad([y for y, _ in pairs], [x.node for x in xs], [s for _, s in pairs], record=record)
-        except Exception as e:
-            raise self.fail(case, f"its backward raised {type(e).__name__}: {e}") from e
-        return list(found)
+        nodes, seeds = [x.node for x in xs], [s for _, s in pairs]
+        return self.attempt(case, "backward ", lambda: graph.grad([y for y, _ in pairs], nodes, seeds, record=record))
 
     def real(self, ys: Sequence[Tensor]) -> list[Tensor]:
         """Those outputs that can have a gradient."""
@@ -160,9 +174,9 @@ def check_op(
 ) -> None:
     """Check one op on one device: documentation, values, dtypes, and first and second derivatives, on many shapes.
 
-    ``function`` is what ``@jt.op`` returned. ``reference`` computes the expected value from NumPy arrays; without one that
-    is NumPy's function of the same name, or the op's own forward on NumPy. ``cases`` are further calls, as pairs of arrays
-    and attributes, in addition to what the op's ``samples`` or ``domain`` give.
+    ``function`` is what ``@jt.op`` returned. ``reference`` computes the expected value from NumPy arrays; without one
+    that is NumPy's function of the same name, or the op's own forward on NumPy. ``cases`` are further calls, as pairs of
+    arrays and attributes, in addition to what the op's ``samples`` or ``domain`` give.
 
     Raises ``AssertionError``, which names the op, the input and the worst element.
     """
@@ -185,11 +199,11 @@ def check_documented(run: Run) -> None:
 
 def check_value(run: Run, case: Case) -> None:
     """Value, shape and dtype are the reference's, the result stays on the device, and no input is written to."""
-    before = [a.copy() if hasattr(a, "copy") else a for a in case.arrays]
+    before = [run.np.array(a) for a in case.arrays]
     ys, operands = run.call(case, case.arrays)
     for a, b, x in zip(case.arrays, before, operands, strict=True):
-        for now in (a, x.numpy() if isinstance(x, Tensor) else x):
-            if not run.np.array_equal(now, b, equal_nan=getattr(b, "dtype", None) == float):
+        for now in (a, x.numpy() if type(x) is Tensor else x):
+            if not run.np.array_equal(now, b):
                 raise run.fail(case, f"it changed its input from {b!r} to {now!r}")
     for y in ys:
         if y.device != run.device:
@@ -275,8 +289,52 @@ def check_second_order(run: Run, case: Case) -> None:
         run.agree(case, f"the second derivative in {name}", g, expected, SECOND)
 
 
-# What holds for every case of every op. Checks of further transforms are added here.
-CHECKS: tuple[Callable[[Run, Case], None], ...] = (check_value, check_float32, check_gradient, check_second_order)
+def check_jvp(run: Run, case: Case) -> None:
+    """Forward mode agrees with central differences along a random direction, in all inputs at once."""
+    np, track = run.np, run.tracked(case)
+    if not track:
+        return
+    ys, operands = run.call(case, case.arrays)
+    moves = {i: np.asarray(run.rng.normal(size=case.arrays[i].shape)) for i in track}
+    primals, tangents = [operands[i] for i in track], [run.tensor(moves[i]) for i in track]
+    _, found = run.attempt(case, "jvp ", lambda: jvp(run.on(case, track, operands), primals, tangents))
+    ends = []
+    for step in (STEP, -STEP):
+        ends.append(run.call(case, [a + step * moves[i] if i in moves else a for i, a in enumerate(case.arrays)])[0])
+    for y, t, up, down in zip(ys, found if isinstance(found, tuple) else (found,), *ends, strict=True):
+        if y.dtype.kind == "f":
+            run.agree(case, "the jvp", t.numpy(), np.asarray((up.numpy() - down.numpy()) / (2 * STEP)), FIRST)
+
+
+def check_vmap(run: Run, case: Case) -> None:
+    """Batched over all floating-point inputs, over each alone, and over all inputs, it agrees with a loop."""
+    np, floats = run.np, run.floats(case)
+    every = [i for i, a in enumerate(case.arrays) if hasattr(a, "shape")]
+    index_arrays = run.op.variadic is not None and len(every) > len(floats)  # masks select differing numbers
+    _, operands = run.call(case, case.arrays)
+    for places in {tuple(p) for p in (floats, *([i] for i in floats), () if index_arrays else every) if p}:
+        other = [np.flip(case.arrays[i]) for i in places]
+        batches = [run.tensor(np.stack([case.arrays[i], a])) for i, a in zip(places, other, strict=True)]
+        f = run.on(case, places, operands)
+        what = f"vmap over input(s) {', '.join(map(str, places))} "
+        found = run.attempt(case, what, partial(vmap(f), *batches))
+        loop = [run.attempt(case, what, partial(f, *row)) for row in zip(*batches, strict=True)]
+        for y, *rows in zip(found, *loop, strict=True):
+            if y.dtype != rows[0].dtype:
+                raise run.fail(case, f"{what}is {y.dtype}, a loop {rows[0].dtype}")
+            expected = np.stack([row.numpy() for row in rows])
+            run.agree(case, what + "compared to a loop", y.numpy(), expected, VALUE if y.dtype.kind == "f" else (0, 0))
+
+
+# What holds for every case of every op.
+CHECKS: tuple[Callable[[Run, Case], None], ...] = (
+    check_value,
+    check_float32,
+    check_gradient,
+    check_second_order,
+    check_jvp,
+    check_vmap,
+)
 
 
 def _weighted(run: Run, case: Case, arrays: Sequence[Any], weights: Sequence[Any]) -> float:
@@ -288,10 +346,8 @@ def _weighted(run: Run, case: Case, arrays: Sequence[Any], weights: Sequence[Any
 
 
 def _numpy_reference(op: Op, np: Any) -> Callable[..., Any] | None:
-    """NumPy's own function for a composite of that name; for another op its forward on NumPy, not the backend's kernel."""
-    if op.composite:
-        return getattr(np, op.name, None)
-    return op.bound_forward(np)  # type: ignore[no-any-return]
+    """For a composite NumPy's function of that name; for another op its own forward on NumPy, never a kernel."""
+    return getattr(np, op.name, None) if op.composite else op.bound_forward(np)
 
 
 def _cases(run: Run) -> Iterator[Case]:
@@ -329,8 +385,8 @@ def _broadcast(arrays: tuple[Any, ...], attrs: dict[str, Any]) -> Iterator[Case]
     if len(own) < 2:
         return
     for i in own:
-        for label, cut in (("a scalar", lambda a: a.reshape(-1)[:1].reshape(())), ("a row", lambda a: a[:1])):
-            yield Case(f"broadcast, {label} as input {i}", _at(arrays, i, cut(arrays[i])), attrs)
+        yield Case(f"broadcast, 0-d input {i}", _at(arrays, i, arrays[i].reshape(-1)[:1].reshape(())), attrs)
+        yield Case(f"broadcast, a row as input {i}", _at(arrays, i, arrays[i][:1]), attrs)
     first, last = own[0], own[-1]
     crossed = _at(_at(arrays, first, arrays[first][:1]), last, arrays[last][:, :1])
     yield Case("broadcast, a row with a column", crossed, attrs)

@@ -8,6 +8,8 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+
+from jitrench_core.dtypes import dtype as as_dtype
 from jitrench_core.ops.indexing import joined
 
 _FLOATS = (np.float64, np.float32)
@@ -32,7 +34,7 @@ def _count(x: Any, axis: Any) -> int:
 
 def _sum(x: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
     if dtype is not None:
-        dtype = np.dtype(str(getattr(dtype, "name", dtype)))
+        dtype = as_dtype(dtype).name
     return np.add.reduce(x, axis=axis, dtype=dtype, keepdims=keepdims)
 
 
@@ -77,7 +79,7 @@ def _broadcast_to(x: Any, shape: Any) -> Any:
 
 
 def _astype(x: Any, dtype: Any, copy: bool = True) -> Any:
-    return x.astype(str(getattr(dtype, "name", dtype)), copy=copy)
+    return x.astype(as_dtype(dtype).name, copy=copy)
 
 
 def _getitem(x: Any, *indices: Any, key: Any) -> Any:
@@ -91,7 +93,7 @@ def _setitem(x: Any, value: Any, *indices: Any, key: Any) -> Any:
 
 
 def _scatter_pieces(*arrays: Any, shape: Any, dtype: Any, keys: Any) -> Any:
-    z = np.zeros(shape, str(getattr(dtype, "name", dtype)))
+    z = np.zeros(shape, as_dtype(dtype).name)
     i = 0
     for key, n in keys:
         if n:

@@ -1,7 +1,7 @@
 """The array-api-strict backend of JITrench: devices ``"strict:0"``, ``"strict:1"`` and ``"strict:2"``, for tests.
 
-It has no kernels: every op runs its generic forward on a namespace that offers nothing beyond the Array API standard. The
-fake devices never mix. ``strict:2`` creates float32 where no dtype is given, as some libraries do.
+It has no kernels: every op runs its generic forward on a namespace that offers nothing beyond the Array API standard.
+The fake devices never mix. The library's own default on ``strict:2`` is float32, as some libraries have it.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ class Strict(Backend):
         if type(data).__module__.partition(".")[0] != self.root:
             import numpy as np
 
-            data = np.asarray(data)  # Python data in the core's dtypes, whatever the device's own defaults are
+            # Python data in the core's dtypes, whatever the device's own defaults are; in one step, or uint64 loses bits
+            data = np.asarray(data, None if dtype is None else self.core_dtype(dtype).name)
         return super().asarray(data, dtype, index, copy)
 
     def to_numpy(self, array: Any) -> Any:

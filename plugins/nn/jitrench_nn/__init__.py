@@ -1,0 +1,67 @@
+"""Neural networks for JITrench: a plain function that calls layers is a model.
+
+>>> import jitrench_core as jt
+>>> import jitrench_nn as nn
+>>> def model(x):
+...     x = jt.relu(nn.Linear(16)(x))
+...     return nn.Linear(10)(x)
+>>> params = nn.init(model, (None, 64), seed=0)
+>>> params["Linear_1"]["weight"].shape
+(16, 64)
+>>> nn.apply(model, params, jt.zeros((5, 64))).shape
+(5, 10)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jitrench_core import hookimpl
+
+from .functional import apply, init
+from .initializers import (
+    he_normal,
+    he_uniform,
+    lecun_normal,
+    lecun_uniform,
+    ones,
+    xavier_normal,
+    xavier_uniform,
+    zeros,
+)
+from .layers import Linear
+from .losses import accuracy, cross_entropy, mse_loss
+from .weights import WeightsError, load, save
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Linear",
+    "WeightsError",
+    "accuracy",
+    "apply",
+    "cross_entropy",
+    "he_normal",
+    "he_uniform",
+    "init",
+    "lecun_normal",
+    "lecun_uniform",
+    "load",
+    "mse_loss",
+    "ones",
+    "save",
+    "xavier_normal",
+    "xavier_uniform",
+    "zeros",
+]
+
+
+@hookimpl
+def register_layers(register: Any) -> None:
+    register(Linear)
+
+
+@hookimpl
+def register_ops(register: Any) -> None:
+    register(mse_loss)
+    register(cross_entropy)

@@ -1,0 +1,304 @@
+"""Every built-in op through the conformance battery, on the backend under test; and that the battery sees faults."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+import jitrench_core as jt
+from jitrench_core import registry
+from jitrench_core.testing import check_op
+
+# Plugins' ops have tests of their own; the entries are there before any plugin is loaded.
+BUILTIN = sorted(name for name, owner in registry.ops.owners.items() if owner == "jitrench-core")
+WITHOUT_SAMPLES = {"to_device"}  # its attributes name devices: tests/test_backends.py
+
+
+def _scatter(*arrays, shape, dtype, keys):
+    z = np.zeros(shape, dtype)
+    i = 0
+    for key, n in keys:
+        rest = iter(arrays[i + 1 : i + 1 + n])
+        np.add.at(z, tuple(next(rest) if repr(k) == "ARRAY" else k for k in key), arrays[i])
+        i += 1 + n
+    return z
+
+
+def _key(key, indices):
+    rest = iter(indices)
+    return tuple(next(rest) if repr(k) == "ARRAY" else k for k in key)
+
+
+def _setitem(x, value, *indices, key):
+    y = x.copy()
+    y[_key(key, indices)] = value
+    return y
+
+
+def _sum_to(x, shape):
+    lead = x.ndim - len(shape)
+    kept = tuple(i + lead for i, n in enumerate(shape) if n == 1)
+    return x.sum(axis=(*range(lead), *kept), keepdims=True).reshape(shape)
+
+
+def _softmax(x, axis=-1):
+    e = np.exp(x)
+    return e / e.sum(axis=axis, keepdims=True)
+
+
+# Formulas that share nothing with the ops' own forwards.
+REFERENCES = {
+    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "relu": lambda x: np.where(x > 0, x, 0.0),
+    "softplus": lambda x: np.log(1 + np.exp(x)),
+    "clip": np.clip,
+    "where": np.where,
+    "logsumexp": lambda x, axis=None, keepdims=False: np.log(np.sum(np.exp(x), axis=axis, keepdims=keepdims)),
+    "softmax": _softmax,
+    "log_softmax": lambda x, axis=-1: np.log(_softmax(x, axis)),
+    "sum": np.sum,
+    "expand_dims": np.expand_dims,
+    "matrix_transpose": lambda x: np.swapaxes(x, -1, -2),
+    "sum_to": _sum_to,
+    "getitem": lambda x, *indices, key: x[_key(key, indices)],
+    "setitem": _setitem,
+    "scatter_pieces": _scatter,
+    "vector_norm": lambda x, axis=None, keepdims=False, ord=2: (
+        (np.sum(np.abs(x) ** ord, axis=axis, keepdims=keepdims) ** (1 / ord))
+        if ord not in (0, math.inf, -math.inf)
+        else np.linalg.norm(x, ord, axis, keepdims)
+    ),
+}
+
+_rng = np.random.default_rng(7)
+
+
+def _normal(*shape):
+    return _rng.normal(size=shape)
+
+
+# Calls that one sample does not cover: (arrays, attributes).
+CASES = {
+    "sum": [((_normal(2, 3, 4),), {"axis": (0, -1)}), ((_normal(0, 3),), {"axis": 0}), ((_normal(3),), {"axis": ()})],
+    "mean": [((_normal(2, 3, 4),), {"axis": (0, 2), "keepdims": True})],
+    "prod": [
+        ((_normal(2, 3, 4),), {"axis": (0, 2)}),
+        ((np.array([2.0, 0.0, 3.0]),), {}),
+        ((np.array([0.0, 0.0, 3.0]),), {}),
+        ((_normal(0, 2),), {"axis": 0}),
+        ((_normal(5),), {"keepdims": True}),
+    ],
+    "var": [((_normal(3, 4),), {"axis": 0, "correction": 1.0}), ((_normal(3, 4),), {"axis": (0, 1), "correction": 1})],
+    "std": [((_normal(3, 4),), {"axis": 0, "correction": 1.0}), ((_normal(3, 4),), {"axis": (1, 0), "keepdims": True})],
+    "max": [((_normal(2, 3, 4),), {"axis": (0, 2)}), ((_normal(2, 3, 4),), {"axis": (1, -1), "keepdims": True})],
+    "min": [((_normal(2, 3, 4),), {"axis": (0, 2)})],
+    "all": [((_normal(2, 3, 4) > -1,), {"axis": (0, 2)}), ((_normal(0, 3) > 0,), {"axis": 0})],
+    "any": [((_normal(2, 3, 4) > 1,), {"axis": (0, 2)}), ((_normal(0, 3) > 0,), {"axis": 0})],
+    "logsumexp": [((_normal(2, 3, 4),), {"axis": (0, 2)}), ((_normal(2, 3),), {"axis": (0, 1), "keepdims": True})],
+    "softmax": [((_normal(2, 3),), {}), ((_normal(2, 3),), {"axis": 0}), ((_normal(2, 3, 2),), {"axis": (0, 2)})],
+    "log_softmax": [((_normal(2, 3),), {}), ((_normal(2, 3),), {"axis": 0})],
+    "vector_norm": [
+        ((_normal(2, 3, 4),), {"axis": (0, 2)}),
+        *(((_normal(3, 4),), {"axis": 1, "ord": ord}) for ord in (0, 1, 2, 3, 2.5, math.inf, -math.inf)),
+    ],
+    "matmul": [
+        ((_normal(3), _normal(3)), {}),
+        ((_normal(2, 3), _normal(3)), {}),
+        ((_normal(3), _normal(3, 2)), {}),
+        ((_normal(4, 2, 3), _normal(3)), {}),
+        ((_normal(3), _normal(4, 3, 2)), {}),
+        ((_normal(2, 3), _normal(4, 3, 2)), {}),
+        ((_normal(4, 1, 2, 3), _normal(5, 3, 2)), {}),
+        ((_normal(0, 3), _normal(3, 2)), {}),
+        ((_normal(2, 0), _normal(0, 2)), {}),
+    ],
+    "reshape": [
+        ((_normal(2, 6),), {"shape": (-1, 4)}),
+        ((_normal(1),), {"shape": ()}),
+        ((_normal(0, 3),), {"shape": 0}),
+    ],
+    "permute_dims": [((_normal(),), {"axes": ()}), ((_normal(2, 3, 4),), {"axes": (-1, 0, 1)})],
+    "squeeze": [((_normal(1, 3),), {"axis": 0}), ((_normal(1),), {"axis": -1})],
+    "expand_dims": [((_normal(3),), {"axis": (0, 2)}), ((_normal(),), {"axis": 0}), ((_normal(3),), {"axis": -1})],
+    "broadcast_to": [
+        ((_normal(),), {"shape": (2, 3)}),
+        ((_normal(3),), {"shape": (0, 3)}),
+        ((_normal(3),), {"shape": (3,)}),
+    ],
+    "sum_to": [
+        ((_normal(2, 3),), {"shape": ()}),
+        ((_normal(2, 3),), {"shape": (2, 3)}),
+        ((_normal(0, 3),), {"shape": (3,)}),
+    ],
+    "flip": [((_normal(2, 3),), {}), ((_normal(2, 3),), {"axis": (0, 1)}), ((_normal(),), {})],
+    "concat": [
+        ((_normal(2, 3), _normal(2)), {"axis": None}),
+        ((_normal(2, 3), _normal(2, 0), _normal(2, 1)), {"axis": -1}),
+    ],
+    "stack": [((_normal(2, 3), _normal(2, 3), _normal(2, 3)), {"axis": -1}), ((_normal(), _normal()), {})],
+    "clip": [
+        ((_normal(3, 4), None, 0.5), {}),
+        ((_normal(3, 4), 0.25, None), {}),
+        ((_normal(3, 4), _normal(4) - 2, _normal(3, 1) + 2), {}),
+        ((_normal(3, 4), np.full((3, 4), 0.5), np.full((3, 4), -0.5)), {}),
+    ],
+    "pow": [
+        ((np.array([-2.0, -1.5, 0.5]), 2), {}),
+        ((np.array([-2.0, -1.5, 0.5]), 3.0), {}),
+        ((np.array([0.5, 1.5]), 0), {}),
+        ((np.array([0.5, 1.5]), -0.5), {}),
+        ((2.0, np.array([-1.0, 0.5])), {}),
+    ],
+    "where": [((_normal(2, 3) > 0, _normal(2, 3), 1.5), {}), ((_normal(2, 3) > 0, 0.5, _normal(3)), {})],
+    "divide": [((1.0, np.array([0.5, 2.0])), {}), ((np.array([0.5, 2.0]), 4), {})],
+    "astype": [((np.array([1, 2]),), {"dtype": "float32"}), ((_normal(2) > 0,), {"dtype": "int64"})],
+}
+
+
+@pytest.mark.parametrize("name", [n for n in BUILTIN if n not in WITHOUT_SAMPLES])
+def test_op(name, backend):
+    check_op(registry.ops[name], backend, reference=REFERENCES.get(name), cases=CASES.get(name, ()))
+
+
+def test_every_op_is_in_the_catalogue_and_is_tested():
+    assert set(WITHOUT_SAMPLES) | set(REFERENCES) | set(CASES) <= set(BUILTIN)
+    for name in set(BUILTIN) - WITHOUT_SAMPLES:
+        op = registry.ops[name].op
+        assert op.samples or op.elementwise, f"{name} declares neither samples nor a domain"
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "softplus", "softmax", "log_softmax", "logsumexp", "tanh"])
+def test_stable_far_from_zero(name, T, close):
+    function = getattr(jt, name)
+    values = [-1000.0, -40.0, 0.0, 40.0, 1000.0]
+    axis = {} if function.op.elementwise else {"axis": -1}
+    x = T([values, values[::-1]], requires_grad=True)
+    y = function(x, **axis)
+    expected = {
+        "sigmoid": [0.0, 1 / (1 + math.exp(40)), 0.5, 1 / (1 + math.exp(-40)), 1.0],
+        "softplus": [0.0, math.exp(-40), math.log(2), 40.0, 1000.0],
+        "softmax": [0.0, 0.0, 0.0, 0.0, 1.0],
+        "log_softmax": [v - 1000.0 for v in values],
+        "logsumexp": 1000.0,
+        "tanh": [-1.0, -1.0, 0.0, 1.0, 1.0],
+    }[name]
+    close(y[0], expected, 1e-15)
+    close(y[1], expected if name == "logsumexp" else expected[::-1], 1e-15)
+    y.sum().backward()
+    assert np.isfinite(x.grad.numpy()).all()
+
+
+def test_softmax_family_of_all_equal_and_of_infinite_elements(T, close):
+    close(jt.softmax(T([1000.0, 1000.0])), [0.5, 0.5])
+    x = T([-math.inf, 0.0], requires_grad=True)
+    y = jt.logsumexp(x)
+    y.backward()
+    close(y, 0.0)
+    close(x.grad, [0.0, 1.0])
+    close(jt.logsumexp(T([-math.inf, -math.inf])), -math.inf)
+    close(jt.logsumexp(T([math.inf, 0.0])), math.inf)
+
+
+KINKS = {
+    "abs at 0": (jt.abs, [0.0, -1.0], [0.0, -1.0]),
+    "relu at 0": (jt.relu, [0.0, -1.0, 1.0], [0.0, 0.0, 1.0]),
+    "sqrt at 0": (jt.sqrt, [0.0, 4.0], [math.inf, 0.25]),
+    "norm at 0": (jt.vector_norm, [0.0, 0.0], [0.0, 0.0]),
+    "1-norm at 0": (lambda x: jt.vector_norm(x, ord=1), [0.0, 2.0], [0.0, 1.0]),
+    "inf-norm, equal elements": (lambda x: jt.vector_norm(x, ord=math.inf), [2.0, -2.0], [0.5, -0.5]),
+    "std of equal elements": (jt.std, [3.0, 3.0], [0.0, 0.0]),
+    "max, a tie": (jt.max, [1.0, 2.0, 2.0], [0.0, 0.5, 0.5]),
+    "min, a tie": (jt.min, [1.0, 1.0, 2.0], [0.5, 0.5, 0.0]),
+    "maximum, a tie": (lambda x: jt.maximum(x, 1.0), [1.0, 2.0], [0.5, 1.0]),
+    "minimum, a tie": (lambda x: jt.minimum(x, 1.0), [1.0, 2.0], [0.5, 0.0]),
+    "clip on its bounds": (lambda x: jt.clip(x, 0.0, 1.0), [0.0, 1.0, 2.0, 0.5], [1.0, 1.0, 0.0, 1.0]),
+    "where, not selected": (lambda x: jt.where(x > 0, x * 2, x * 3), [1.0, -1.0], [2.0, 3.0]),
+    "the double where": (lambda x: jt.where(x > 0, jt.sqrt(jt.where(x > 0, x, 1.0)), 0.0), [0.0, 4.0], [0.0, 0.25]),
+    "prod with a zero": (jt.prod, [2.0, 0.0, 3.0], [0.0, 6.0, 0.0]),
+    "prod with two zeros": (jt.prod, [2.0, 0.0, 0.0], [0.0, 0.0, 0.0]),
+    "0 to the power 0": (lambda x: x ** T0(x), [0.0, 2.0], [0.0, 0.0]),
+    "0 squared": (lambda x: x**2, [0.0], [0.0]),
+}
+
+
+def T0(x):
+    """A tensor exponent of zeros, like x."""
+    return jt.zeros(x.shape, device=x.device)
+
+
+@pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning")
+@pytest.mark.parametrize("name", KINKS)
+def test_kinks_and_ties(name, T, close):
+    function, at, expected = KINKS[name]
+    x = T(at, requires_grad=True)
+    function(x).sum().backward()
+    close(x.grad, expected)
+
+
+# -- the battery sees what is wrong -----------------------------------------------------------------------------------
+
+
+def _op(forward=lambda xp, x: x * x, *, doc="Some op.", samples=None, **options):
+    def named(xp, x, /):
+        return forward(xp, x)
+
+    named.__doc__ = doc
+    return jt.op(elementwise=samples is None, samples=samples, **options)(named)
+
+
+def _mutating(xp, x):
+    if x.ndim and x.shape[0]:
+        x[...] = x * 2.0
+    return x * x
+
+
+def _itself(xp, x, /):
+    """x itself."""
+    return xp.positive(x)
+
+
+_without_slope = jt.op(elementwise=True, vjp=jt.zero)(_itself)
+
+
+FAULTS = {
+    "no docstring": (lambda: _op(doc="", vjp=lambda g, x: 2 * x * g), "has no docstring"),
+    "wrong gradient": (
+        lambda: _op(vjp=lambda g, x: 3 * x * g),
+        r"the gradient of input 0 is .*, expected .*of 6 elements",
+    ),
+    "zero gradient": (lambda: _op(vjp=jt.zero), "the gradient of input 0 is"),
+    "wrong second order": (
+        lambda: _op(vjp=lambda g, x: 2 * g * _without_slope(x)),
+        "the second derivative in input 0 is",
+    ),
+    "mutated input": (lambda: _op(_mutating, vjp=lambda g, x: 2 * x * g), "it changed its input from"),
+    "float64 out of float32": (
+        lambda: _op(lambda xp, x: xp.astype(x, xp.float64) * xp.astype(x, xp.float64), vjp=lambda g, x: 2 * x * g),
+        "of float32 the result is float64, expected float32",
+    ),
+    "raises on an empty array": (
+        lambda: _op(lambda xp, x: x * x + 0 * xp.max(x), vjp=lambda g, x: 2 * x * g),
+        r"empty: float64 \(0, 3\): raised",
+    ),
+    "no test data": (lambda: jt.op(vjp={"x": lambda g: g})(_itself), "declares no test data"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_battery_finds_it(fault, backend):
+    make, message = FAULTS[fault]
+    with pytest.raises(AssertionError, match=message):
+        check_op(make(), backend)
+
+
+def test_the_battery_finds_a_wrong_value(backend):
+    with pytest.raises(AssertionError, match=r"op 'named' on .*sample: float64 \(2, 3\): the result is"):
+        check_op(_op(vjp=lambda g, x: 2 * x * g), backend, reference=lambda x: x * x + 1e-6)
+    check_op(_op(vjp=lambda g, x: 2 * x * g), backend, reference=np.square)
+
+
+def test_the_battery_wants_an_op():
+    with pytest.raises(TypeError, match=r"check_op takes what @jt\.op returns"):
+        check_op(math.sin)

@@ -1,0 +1,243 @@
+"""Optimizers: the base class, and each rule against PyTorch's steps (tests/data/make_optim_reference.py)."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections import namedtuple
+from pathlib import Path
+
+import jitrench_core as jt
+import jitrench_optim as optim
+import pytest
+from jitrench_core.optimizer import OptimizerError
+
+REFERENCE = json.loads((Path(__file__).parent / "data" / "optim_reference.json").read_text())
+
+
+class Sign(jt.Optimizer):
+    """The smallest optimizer there is: one rule and no state."""
+
+    def update(self, p, g, lr, slots):
+        return p - lr * jt.sign(g), {}
+
+
+def descend(optimizer, x, steps=1):
+    for _ in range(steps):
+        optimizer.zero_grad()
+        (x * x).sum().backward()
+        optimizer.step()
+
+
+# -- the rules --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", REFERENCE["cases"])
+def test_each_step_is_pytorchs(name, T, close):
+    case = REFERENCE["cases"][name]
+    data = {key: T(value) for key, value in REFERENCE["data"].items()}
+    weight, bias = (T(REFERENCE["data"][key], requires_grad=True) for key in ("weight", "bias"))
+    options = dict(case["options"])
+    every = options.pop("bias_every", 1)
+    options = {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
+    optimizer = jt.registry.optimizers[case["optimizer"]]({"weight": weight, "bias": bias}, **options)
+    for step in range(1, REFERENCE["steps"] + 1):
+        optimizer.zero_grad()
+        scores = data["x"] @ weight.mT
+        if (step - 1) % every == 0:
+            scores = scores + bias
+        jt.mean(jt.square(jt.tanh(scores) - data["y"])).backward()
+        optimizer.step()
+        if str(step) in case["after"]:
+            close(weight, case["after"][str(step)]["weight"], tol=1e-12)
+            close(bias, case["after"][str(step)]["bias"], tol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["SGD", "Adam"])
+def test_float32_parameters_stay_float32(kind, T):
+    x = T([1.0, -2.0], "float32", requires_grad=True)
+    options = {"momentum": 0.9, "nesterov": True} if kind == "SGD" else {}
+    optimizer = getattr(optim, kind)([x], lr=0.1, weight_decay=0.01, **options)
+    descend(optimizer, x, 3)
+    assert x.dtype == jt.float32
+    assert abs(x.tolist()[0]) < 1
+
+
+def test_adams_first_step_in_float32_is_lr(T):
+    """1 - beta2**1 in float32 would be wrong by 6e-5."""
+    x = T([1.0], "float32", requires_grad=True)
+    optimizer = optim.Adam([x], lr=0.125, eps=0.0)
+    descend(optimizer, x)
+    assert abs(x.item() - 0.875) < 1e-7
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda p: optim.SGD(p, lr=-1.0), r"SGD: lr must be a finite number, 0 or above; got -1\.0"),
+        (lambda p: optim.SGD(p, lr=float("nan")), "lr must be a finite number"),
+        (lambda p: optim.SGD(p, momentum=-0.1), r"momentum and weight_decay must be 0 or above; got -0\.1"),
+        (lambda p: optim.SGD(p, nesterov=True), r"nesterov=True needs a momentum above 0"),
+        (lambda p: optim.Adam(p, betas=(0.9, 1.0)), r"betas must be two numbers in \[0, 1\)"),
+        (lambda p: optim.Adam(p, eps=-1e-8), "eps and weight_decay must be 0 or above"),
+    ],
+)
+def test_hyper_parameters_out_of_range(make, message, T):
+    with pytest.raises(OptimizerError, match=message) as e:
+        make([T([1.0], requires_grad=True)])
+    assert isinstance(e.value, jt.JITrenchError)
+    assert isinstance(e.value, ValueError)
+
+
+# -- the base class ---------------------------------------------------------------------------------------------------
+
+
+Pair = namedtuple("Pair", "a b")
+
+
+def test_takes_trees_and_iterables(T):
+    def make():
+        return T([1.0], requires_grad=True)
+
+    a, b, c = make(), make(), make()
+    for params in ({"a": a, "b": [b, (c,)]}, [a, b, c], (p for p in (a, b, c)), Pair(a, {"b": b, "c": c})):
+        assert [id(p) for p in Sign(params).parameters] == [id(a), id(b), id(c)]
+    assert len(Sign(a).parameters) == 1
+
+
+def test_a_shared_parameter_is_updated_once_and_a_frozen_one_never(T):
+    x, frozen = T([2.0], requires_grad=True), T([5.0])
+    optimizer = Sign({"a": x, "b": x, "running": frozen}, lr=0.5)
+    descend(optimizer, x)
+    assert x.tolist() == [1.5]
+    assert frozen.tolist() == [5.0]
+
+
+def test_what_is_no_parameter_is_refused(T):
+    x = T([1.0], requires_grad=True)
+    with pytest.raises(jt.DTypeError, match=r"Sign takes a tree of Tensors; 'a\.w\.0' is a float"):
+        Sign({"a": {"w": [1.0]}})
+    with pytest.raises(jt.GradientError, match=r"Sign: the tensor 'h' was computed"):
+        Sign({"h": x * 2.0})
+    with pytest.raises(jt.GradientError, match="1 tensors, none of which requires a gradient"):
+        Sign([T([1.0])])
+    with pytest.raises(jt.GradientError, match="got no tensor that requires a gradient"):
+        Sign([])
+
+
+def test_a_step_without_gradients_is_refused(T):
+    x = T([1.0], requires_grad=True)
+    optimizer = Sign([x])
+    with pytest.raises(jt.GradientError, match=r"Sign\.step\(\): no parameter has a gradient; call backward\(\)"):
+        optimizer.step()
+
+
+def test_a_parameter_without_a_gradient_is_left_alone(T):
+    x, y = T([1.0], requires_grad=True), T([1.0], requires_grad=True)
+    optimizer = optim.SGD([x, y], lr=0.1, momentum=0.9, weight_decay=0.5)
+    descend(optimizer, x)
+    assert y.tolist() == [1.0]
+    assert optimizer.state()["slots"][1]["velocity"].tolist() == [0.0]
+
+
+def test_the_learning_rate_is_a_tensor_that_can_be_set(T, backend):
+    x = T([1.0, 2.0], "float32", requires_grad=True)
+    optimizer = Sign([x], lr=1)
+    rate = optimizer.lr
+    assert (rate.dtype, rate.shape, rate.device) == (jt.float64, (), jt.device(backend))
+    optimizer.lr = 0.25
+    assert optimizer.lr is rate
+    assert rate.item() == 0.25
+    optimizer.lr *= 2.0
+    assert optimizer.lr is rate
+    descend(optimizer, x)
+    assert x.tolist() == [0.5, 1.5]
+    with pytest.raises(OptimizerError, match="lr must be a finite number"):
+        optimizer.lr = -1.0
+
+
+def test_a_step_writes_into_the_same_tensors_and_records_nothing(T):
+    x = T([1.0, 2.0], requires_grad=True)
+    optimizer = optim.Adam([x])
+    slots = optimizer.state()["slots"][0]
+    before = x.data
+    descend(optimizer, x, 2)
+    assert optimizer.parameters[0] is x
+    assert x.is_leaf
+    assert x.requires_grad
+    assert all(value is slots[name] for name, value in optimizer.state()["slots"][0].items())
+    assert slots["steps"].item() == 2.0
+    assert not any(value.requires_grad for value in slots.values())
+    assert x.data is not before  # no array is written behind a graph
+
+
+def test_a_graph_that_lives_across_a_step_keeps_its_values(T):
+    x = T([3.0], requires_grad=True)
+    y = (x * x).sum()
+    other = T([3.0], requires_grad=True)
+    x.grad = T([1.0])
+    Sign([x], lr=1.0).step()
+    x.zero_grad()
+    y.backward()
+    (other * other).sum().backward()
+    assert x.grad.tolist() == other.grad.tolist() == [6.0]
+
+
+def test_state_is_a_tree_like_the_parameters(T):
+    params = {"Linear_1": {"weight": T([[1.0]], requires_grad=True), "bias": T([0.0], requires_grad=True)}, "c": T([1.0])}
+    state = optim.Adam(params).state()
+    assert list(state) == ["lr", "slots"]
+    assert list(state["slots"]["Linear_1"]) == ["weight", "bias"]
+    assert list(state["slots"]["Linear_1"]["weight"]) == ["steps", "mean", "square"]
+    assert state["slots"]["Linear_1"]["weight"]["mean"].shape == (1, 1)
+    assert state["slots"]["c"] == {}
+
+
+def test_a_run_goes_on_from_its_state_bit_for_bit(T):
+    def fresh():
+        x = T([1.0, -2.0, 0.5], requires_grad=True)
+        return x, optim.Adam({"x": x}, lr=0.1)
+
+    x, optimizer = fresh()
+    descend(optimizer, x, 10)
+    y, resumed = fresh()
+    saved = copy.deepcopy((x.detach(), optimizer.state()))
+    descend(optimizer, x, 10)
+    with jt.no_grad():
+        from jitrench_core.tensor import assign
+
+        assign(y, saved[0])
+        assign(resumed.lr, saved[1]["lr"])
+        for name, slot in resumed.state()["slots"]["x"].items():
+            assign(slot, saved[1]["slots"]["x"][name])
+    descend(resumed, y, 10)
+    assert y.tolist() == x.tolist()
+
+
+def test_a_rule_keeps_to_its_declaration(T):
+    class Loose(Sign):
+        def slots(self, p):
+            return {"v": jt.zeros_like(p)}
+
+    class Wide(Sign):
+        def update(self, p, g, lr, slots):
+            return p - self.lr * g, {}
+
+    class Empty(jt.Optimizer):
+        pass
+
+    x = T([1.0], "float32", requires_grad=True)
+    x.grad = T([1.0], "float32")
+    with pytest.raises(OptimizerError, match="the rule of Loose returned the slots none; expected v"):
+        Loose([x]).step()
+    with pytest.raises(jt.ShapeError, match="in-place update of a float32 tensor"):
+        Wide([x]).step()
+    with pytest.raises(NotImplementedError, match="Empty has no rule: write def update"):
+        Empty([x]).step()
+
+
+def test_the_registry_knows_them():
+    assert jt.registry.optimizers["SGD"] is optim.SGD
+    assert jt.registry.optimizers.owners["Adam"] == "optim"
+    with pytest.raises(jt.NotFoundError, match="no optimizer 'Adm' is installed. Did you mean 'Adam'"):
+        jt.registry.optimizers["Adm"]

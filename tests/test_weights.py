@@ -1,0 +1,331 @@
+"""Weight files: what is saved comes back, a bad file says why, and an interruption leaves the old file as it was."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import jitrench_core as jt
+import jitrench_nn as nn
+import jitrench_optim as optim
+import numpy as np
+import pytest
+from jitrench_core.transforms.tree import flatten, names
+
+
+def mlp(x):
+    return nn.Linear(2)(jt.tanh(nn.Linear(4)(x)))
+
+
+def values(tree):
+    return dict(zip(names(tree), [x.tolist() for x in flatten(tree)[0]], strict=True))
+
+
+@pytest.fixture
+def file(tmp_path):
+    return tmp_path / "weight.jtw"
+
+
+@pytest.fixture
+def params(backend):
+    return nn.init(mlp, (None, 3), seed=0, device=backend)
+
+
+# -- there and back ---------------------------------------------------------------------------------------------------
+
+
+def test_what_is_saved_comes_back(params, backend, file):
+    nn.save(params, file)
+    loaded = nn.load(file, device=backend)
+    assert names(loaded) == names(params)
+    assert values(loaded) == values(params)
+    weight = loaded["Linear_1"]["weight"]
+    assert (weight.requires_grad, weight.is_leaf, weight.name) == (True, True, "Linear_1.weight")
+    assert (weight.dtype, weight.device) == (jt.float64, jt.device(backend))
+    x = jt.ones((2, 3), device=backend)
+    assert nn.apply(mlp, loaded, x).tolist() == nn.apply(mlp, params, x).tolist()
+
+
+def test_a_file_opens_on_another_backend(params, file):
+    nn.save(params, str(file))
+    assert nn.load(str(file))["Linear_1"]["weight"].device == jt.device()
+
+
+def test_order_and_what_is_trainable_are_kept(T, file):
+    tree = {f"Linear_{i}": {"z": T([float(i)], requires_grad=True), "a": T([1.0]), "n": T([i])} for i in (1, 10, 2)}
+    nn.save(tree, file)
+    loaded = nn.load(file)
+    assert names(loaded) == names(tree)
+    assert [x.requires_grad for x in flatten(loaded)[0]] == [True, False, False] * 3
+
+
+@pytest.mark.parametrize(
+    "dtype", "float64 float32 float16 int64 int32 int16 int8 uint64 uint32 uint16 uint8 bool complex64".split()
+)
+@pytest.mark.parametrize("shape", [(), (0, 3), (2, 3)])
+def test_every_dtype_and_shape(dtype, shape, file):
+    x = jt.asarray(np.arange(6).reshape(2, 3).astype(dtype) if shape == (2, 3) else np.ones(shape, dtype))
+    nn.save({"x": x}, file)
+    y = nn.load(file)["x"]
+    assert (y.dtype, y.shape, y.tolist()) == (x.dtype, shape, x.tolist())
+
+
+def test_arrays_that_do_not_lie_in_order(file):
+    base = np.arange(24.0).reshape(4, 6)
+    tree = {"t": jt.asarray(base.T), "s": jt.asarray(base[::2, ::-3]), "b": jt.asarray(base.astype(">f8"))}
+    nn.save(tree, file)
+    assert values(nn.load(file)) == {"t": base.T.tolist(), "s": base[::2, ::-3].tolist(), "b": base.tolist()}
+
+
+def test_lists_become_dicts_and_an_empty_tree_is_a_file(T, file):
+    nn.save([T([1.0]), {"a": (T([2.0]),)}], file)
+    assert values(nn.load(file)) == {"0": [1.0], "1.a.0": [2.0]}
+    nn.save({}, file)
+    assert nn.load(file) == {}
+
+
+def test_the_format_is_safetensors(params, file):
+    from safetensors.numpy import load_file
+
+    nn.save(params, file)
+    arrays = load_file(file)
+    assert sorted(arrays) == sorted(names(params))
+    np.testing.assert_array_equal(arrays["Linear_1.weight"], params["Linear_1"]["weight"].numpy())
+
+
+def test_a_file_of_another_program(file):
+    from safetensors.numpy import save_file
+
+    save_file({"fc.weight": np.ones((2, 3), "float32"), "steps": np.array(3)}, file, metadata={"format": "pt"})
+    loaded = nn.load(file)
+    assert (loaded["fc"]["weight"].requires_grad, loaded["steps"].requires_grad) == (True, False)
+    save_file({"a": np.ones(1)}, file)
+    assert values(nn.load(file)) == {"a": [1.0]}
+
+
+def test_what_cannot_be_saved(T, file):
+    for tree, message in [
+        ({"a": {"b": np.ones(2)}}, r"save\(\) takes a tree of Tensors; 'a\.b' is a ndarray"),
+        ({"a": {"b": T([1.0])}, "a.b": T([2.0])}, r"each Tensor needs a name of its own, .* got 'a\.b'"),
+        (T([1.0]), "each Tensor needs a name of its own, .* got ''"),
+        ({"z": T([1.0 + 2.0j])}, "'z' is complex128, which the format does not have"),
+    ]:
+        with pytest.raises(nn.WeightsError, match=message):
+            nn.save(tree, file)
+        assert not file.exists()
+
+
+# -- into a tree that exists ------------------------------------------------------------------------------------------
+
+
+def test_load_into_a_tree(params, backend, file):
+    nn.save(params, file)
+    other = nn.init(mlp, (None, 3), seed=9, device=backend)
+    optimizer = optim.SGD(other)
+    weight = other["Linear_1"]["weight"]
+    assert nn.load(file, like=other) is other
+    assert values(other) == values(params)
+    assert optimizer.parameters[0] is weight is other["Linear_1"]["weight"]
+    assert weight.is_leaf
+    assert weight.requires_grad
+
+
+def test_load_into_an_optimizer(params, backend, file):
+    x = jt.ones((2, 3), device=backend)
+
+    def train(params, optimizer, steps):
+        for _ in range(steps):
+            optimizer.zero_grad()
+            nn.mse_loss(nn.apply(mlp, params, x), jt.ones((2, 2), device=backend)).backward()
+            optimizer.step()
+
+    optimizer = optim.Adam(params, lr=0.1)
+    train(params, optimizer, 5)
+    nn.save({"params": params, "optimizer": optimizer.state()}, file)
+    other = nn.init(mlp, (None, 3), seed=1, device=backend)
+    resumed = optim.Adam(other)
+    nn.load(file, like={"params": other, "optimizer": resumed.state()})
+    train(params, optimizer, 5)
+    train(other, resumed, 5)
+    assert values(other) == values(params)
+
+
+def test_one_error_names_everything_that_does_not_fit(params, T, file):
+    saved = {
+        "Linear_1": {"weight": T(np.ones((4, 3)), "float32"), "bias": params["Linear_1"]["bias"]},
+        "Linear_2": {"weight": T(np.ones((2, 5)))},
+        "Linear_3": {"weight": T([1.0]), "bias": T([1.0])},
+    }
+    nn.save(saved, file)
+    before = values(params)
+    with pytest.raises(nn.WeightsError) as e:
+        nn.load(file, like=params)
+    text = str(e.value)
+    assert "weight.jtw does not fit; missing in the file: 'Linear_2.bias'; " in text
+    assert "unexpected in the file: 'Linear_3.weight', 'Linear_3.bias'; " in text
+    assert "'Linear_1.weight' (the file has float32 (4, 3), expected float64 (4, 3))" in text
+    assert "'Linear_2.weight' (the file has float64 (2, 5), expected float64 (2, 4))" in text
+    assert "Linear_1.bias" not in text
+    assert isinstance(e.value, jt.JITrenchError)
+    assert isinstance(e.value, ValueError)
+    assert values(params) == before
+
+
+def test_like_and_device_exclude_each_other(params, backend, file):
+    nn.save(params, file)
+    with pytest.raises(nn.WeightsError, match="give like= or device="):
+        nn.load(file, like=params, device=backend)
+
+
+def test_names_that_are_no_tree(file):
+    from safetensors.numpy import save_file
+
+    save_file({"a": np.ones(1), "a.b": np.ones(1)}, file)
+    with pytest.raises(nn.WeightsError, match="both a tensor and the start of other names; load it with like="):
+        nn.load(file)
+    tree = {"a": jt.zeros(1), "a.b": jt.zeros(1)}
+    assert values(nn.load(file, like=tree)) == {"a": [1.0], "a.b": [1.0]}
+
+
+# -- bad files --------------------------------------------------------------------------------------------------------
+
+
+def header(text, body=b""):
+    text = text if isinstance(text, bytes) else json.dumps(text).encode()
+    return len(text).to_bytes(8, "little") + text + body
+
+
+def entry(**changes):
+    return {"dtype": "F64", "shape": [1], "data_offsets": [0, 8], **changes}
+
+
+BAD = {
+    "empty": (b"", "is truncated, or no weight file: it has 0 bytes, and needs 8"),
+    "three bytes": (b"abc", "it has 3 bytes, and needs 8"),
+    "half a header": (header({"a": entry()}, bytes(8))[:20], "is truncated, or no weight file: it has 20 bytes, and needs"),
+    "half the data": (header({"a": entry()}, bytes(8))[:-3], r"is truncated: it has \d+ bytes, and its tensors need \d+"),
+    "huge header": ((2**63).to_bytes(8, "little") + b"{}", "is not a weight file: .* at most 100000000, .* got 9223372036854775808"),
+    "a header just too long": ((100_000_001).to_bytes(8, "little") + b"{}", "is not a weight file"),
+    "a header longer than the file": ((99_999_999).to_bytes(8, "little") + b"{}", "is truncated, or no weight file"),
+    "a picture": (b"\x89PNG\r\n\x1a\n" + bytes(100), "is not a weight file"),
+    "a pickle": (pickle.dumps({"a": [1.0] * 20}), "is not a weight file"),
+    "a text": (b"These are not the weights you are looking for.\n", "is not a weight file"),
+    "no JSON": (header(b"{this is no JSON}"), "is not a weight file, or damaged: its header does not read"),
+    "a list": (header(b"[1, 2, 3]"), r"is not a weight file: .* got 9 and b'\['"),
+    "no UTF-8": (header(b'{"\xff\xfe": 1}'), "its header does not read"),
+    "deep": (header(b'{"a":' + b"[" * 100_000), "its header does not read"),
+    "no offsets": (header({"a": {"dtype": "F64", "shape": [1]}}, bytes(8)), "its header does not read .*'data_offsets'"),
+    "odd offsets": (header({"a": entry(data_offsets=[0, "8"])}, bytes(8)), "is damaged: its header does not read"),
+    "no table": (header({"a": 3}), "its header does not read"),
+    "wrong length": (header({"a": entry(shape=[2])}, bytes(8)), "is damaged: |does not fit; of another shape"),
+    "negative offsets": (header({"a": entry(data_offsets=[-8, 0])}, bytes(8)), "is damaged: "),
+    "a hole": (header({"a": entry(data_offsets=[8, 16])}, bytes(16)), "is damaged: "),
+    "bytes too many": (header({"a": entry()}, bytes(80)), "is damaged: "),
+    "an unknown dtype": (header({"a": entry(dtype="F128")}, bytes(8)), r"NumPy has no dtype for 'a' \(F128\)"),
+    "bfloat16": (header({"a": entry(dtype="BF16", shape=[4])}, bytes(8)), r"NumPy has no dtype for 'a' \(BF16\); convert to F32"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", BAD)
+@pytest.mark.parametrize("into", [False, True])
+def test_bad_files_say_why(kind, into, file):
+    data, message = BAD[kind]
+    file.write_bytes(data)
+    with pytest.raises(nn.WeightsError, match=message) as e:
+        nn.load(file, like={"a": jt.zeros(1)} if into else None)
+    assert str(file) in str(e.value)
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        nn.load(tmp_path / "no.jtw")
+    with pytest.raises(FileNotFoundError):
+        nn.save({"a": jt.zeros(1)}, tmp_path / "no" / "no.jtw")
+    with pytest.raises(OSError, match="directory"):
+        nn.load(tmp_path)
+
+
+def test_odd_metadata_is_ignored(file):
+    for metadata in ({"order": "[1]", "frozen": "[]"}, {"order": '["b"]', "frozen": "[]"}, {"order": "{", "frozen": "["}):
+        file.write_bytes(header({"__metadata__": metadata, "a": entry()}, bytes(8)))
+        assert values(nn.load(file)) == {"a": [0.0]}
+
+
+# -- interruptions ----------------------------------------------------------------------------------------------------
+
+
+def test_an_error_in_the_middle_leaves_the_old_file(params, file, monkeypatch):
+    nn.save(params, file)
+    before = file.read_bytes()
+
+    def fail(*args):
+        raise OSError("disk full")
+
+    for function in ("fsync", "replace"):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, function, fail)
+            with pytest.raises(OSError, match="disk full"):
+                nn.save({"other": jt.zeros(3)}, file)
+        assert file.read_bytes() == before
+        assert [p.name for p in file.parent.iterdir()] == ["weight.jtw"]
+
+
+def test_a_link_stays_a_link(params, file, tmp_path):
+    link = tmp_path / "latest.jtw"
+    nn.save(params, file)
+    try:
+        link.symlink_to(file)
+    except OSError:
+        pytest.skip("no symbolic links here")
+    nn.save({"a": jt.ones(1)}, link)
+    assert link.is_symlink()
+    assert values(nn.load(file)) == {"a": [1.0]}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file modes are POSIX's")
+def test_a_file_has_the_usual_mode(params, file):
+    old = os.umask(0o027)
+    try:
+        nn.save(params, file)
+    finally:
+        os.umask(old)
+    assert file.stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+def test_killed_while_saving(file):
+    """Ten times: a process that does nothing but save is killed, and the file is one of the two that it wrote, complete."""
+    program = """
+        import sys
+        import jitrench_core as jt
+        import jitrench_nn as nn
+        trees = [{"x": jt.full((300_000,), float(i))} for i in (1, 2)]
+        nn.save(trees[0], sys.argv[1])
+        print("saved", flush=True)
+        while True:
+            for tree in trees:
+                nn.save(tree, sys.argv[1])
+    """
+    found = set()
+    for i in range(10):
+        process = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(program), str(file)], stdout=subprocess.PIPE, text=True
+        )
+        try:
+            assert process.stdout.readline() == "saved\n"
+            time.sleep(0.003 * (i + 1))
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            process.stdout.close()
+        x = nn.load(file)["x"].numpy()
+        assert x.shape == (300_000,)
+        assert (x == x[0]).all()
+        found.add(x[0])
+    assert found <= {1.0, 2.0}
