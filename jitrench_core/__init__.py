@@ -9,27 +9,27 @@ from __future__ import annotations
 
 from . import ops, random, registry
 from .backend import Backend, Device, device
-from .dtypes import bool_ as bool
 from .dtypes import (
     DType,
-    complex128,
     complex64,
+    complex128,
     float16,
     float32,
     float64,
+    int8,
     int16,
     int32,
     int64,
-    int8,
+    uint8,
     uint16,
     uint32,
     uint64,
-    uint8,
 )
+from .dtypes import bool_ as bool
 from .errors import (
     BackendError,
-    DTypeError,
     DeviceMismatchError,
+    DTypeError,
     DuplicateError,
     FreedGraphError,
     GradientError,
@@ -51,7 +51,9 @@ from .hookspecs import hookimpl
 from .layer import Layer
 from .op import op, zero
 from .ops.creation import (
+    Scalar,
     arange,
+    asarray,
     empty,
     empty_like,
     eye,
@@ -60,6 +62,7 @@ from .ops.creation import (
     linspace,
     ones,
     ones_like,
+    tensor,
     zeros,
     zeros_like,
 )
@@ -97,9 +100,9 @@ from .ops.elementwise import (
     less,
     less_equal,
     log,
-    log10,
     log1p,
     log2,
+    log10,
     logical_and,
     logical_not,
     logical_or,
@@ -159,22 +162,16 @@ from .ops.shapes import (
     stack,
     sum_to,
 )
-from .plot import plot_graph
 from .optimizer import Optimizer
+from .plot import plot_graph
 from .plugins import API_VERSION, PluginWarning
-from .tensor import (
-    ArrayLike,
-    Namespace,
-    Scalar,
-    Tensor,
-    asarray,
-    tensor,
-)
+from .tensor import ArrayLike, Namespace, Tensor, assign
 from .transforms import grad, jvp, value_and_grad, vmap
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "assign",
     "ArrayLike",
     "Namespace",
     "vmap",

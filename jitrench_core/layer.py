@@ -13,7 +13,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, final
 
 from .errors import DTypeError, JITrenchError, NotFoundError, ShapeError, suggest
-from .tensor import Tensor, tensor
+from .ops.creation import tensor
+from .tensor import Tensor
 
 if TYPE_CHECKING:
     from .random import Generator

@@ -10,7 +10,8 @@ from .backend import Device
 from .dtypes import DType, float64
 from .errors import DTypeError, GradientError, JITrenchError
 from .graph import no_grad
-from .tensor import Tensor, asarray, assign, tensor
+from .ops.creation import asarray, tensor
+from .tensor import Tensor, assign
 from .transforms.tree import flatten, names
 
 
@@ -79,7 +80,9 @@ class Optimizer:
 
         ``lr`` is a 0-d tensor of p's dtype, on p's device. Values keep their dtypes, shapes and devices.
         """
-        raise NotImplementedError(f"optimizer {type(self).__name__} has no rule: write def update(self, p, g, lr, slots)")
+        raise NotImplementedError(
+            f"optimizer {type(self).__name__} has no rule: write def update(self, p, g, lr, slots)"
+        )
 
     # -- what a user calls -------------------------------------------------------------------------------------------
 
@@ -126,7 +129,9 @@ class Optimizer:
                 for name, value in kept.items():
                     assign(slots[name], value)
         if not moved:
-            raise GradientError(f"{type(self).__name__}.step(): no parameter has a gradient; call backward() on the loss first")
+            raise GradientError(
+                f"{type(self).__name__}.step(): no parameter has a gradient; call backward() on the loss first"
+            )
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
@@ -143,4 +148,3 @@ class Optimizer:
     def _check_lr(self, lr: float | Tensor) -> None:
         if isinstance(lr, (int, float)) and not 0 <= lr < math.inf:
             raise OptimizerError(f"{type(self).__name__}: lr must be a finite number, 0 or above; got {lr!r}")
-

@@ -105,9 +105,11 @@ def register(module: Any, name: str) -> None:
             if hook in hooks:
                 pm.subset_hook_caller(hook, others)(register=getattr(staging, hook))
         staging.commit()
-    except BaseException:
+    except BaseException as e:
         if pm.has_plugin(name):
             pm.unregister(name=name)
+        if isinstance(e, pluggy.PluginValidationError):
+            raise PluginError(f"plugin {name!r}: a hook takes one parameter, named register: {e}") from e
         raise
 
 

@@ -17,10 +17,10 @@ from .backend import Device
 from .dtypes import dtype as as_dtype
 from .dtypes import float64, int64, uint64
 from .errors import DTypeError, JITrenchError, ShapeError
-from .ops.creation import zeros
+from .ops.creation import asarray, tensor, zeros
 from .ops.random import advance_counter, random_bits, random_integers, random_normal, random_order, random_uniform
 from .ops.shapes import astype, reshape
-from .tensor import ArrayLike, Tensor, asarray, assign, tensor
+from .tensor import ArrayLike, Tensor, assign
 
 _WORD = 2**64 - 1
 _STATE = {"key": (2,), "counter": (4,)}

@@ -262,6 +262,26 @@ def _itself(xp, x, /):
 _without_slope = jt.op(elementwise=True, vjp=jt.zero)(_itself)
 
 
+def _wrong_jvp():
+    made = _op(vjp=lambda g, x: 2 * x * g)
+
+    @made.jvp
+    def _(primals, tangents):
+        return primals[0] * primals[0], tangents[0] * primals[0]
+
+    return made
+
+
+def _wrong_batch():
+    made = _op(vjp=lambda g, x: 2 * x * g, samples=lambda rng: ((rng.normal(size=(2, 3)),), {}))
+
+    @made.batch
+    def _(batched, x, /):
+        return x * x + (x.ndim == 3) * 1.0
+
+    return made
+
+
 FAULTS = {
     "no docstring": (lambda: _op(doc="", vjp=lambda g, x: 2 * x * g), "has no docstring"),
     "wrong gradient": (
@@ -282,6 +302,8 @@ FAULTS = {
         lambda: _op(lambda xp, x: x * x + 0 * xp.max(x), vjp=lambda g, x: 2 * x * g),
         r"empty: float64 \(0, 3\): raised",
     ),
+    "wrong jvp": (_wrong_jvp, "the jvp is"),
+    "wrong batch rule": (_wrong_batch, r"sample: float64 \(2, 3\): vmap over input\(s\) 0 compared to a loop is"),
     "no test data": (lambda: jt.op(vjp={"x": lambda g: g})(_itself), "declares no test data"),
 }
 

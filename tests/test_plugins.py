@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
 
@@ -84,8 +83,9 @@ import warnings
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     for p in jt.plugins.plugins():
-        print(p.name, p.distribution, p.version, p.status, type(p.error).__name__, p.error)
+        print(p.name, p.distribution, p.version, p.status, type(p.error).__name__, str(p.error).replace("\\n", " "))
 """
+QUIET = "import warnings; warnings.simplefilter('ignore'); jt.plugins.load(); "
 
 
 def shown(site: Site, **env: str) -> dict[str, str]:
@@ -287,7 +287,7 @@ def test_a_plugin_that_fails_half_way_leaves_nothing(site: Site, in_ops: str, in
         (HOOKED.replace("register_ops", "register_opps"), "implements an unknown hook 'register_opps'. Did you mean"),
         (HOOKED.replace("@hookimpl", ""), "(plugin_jitrench_wrong) implements no hook: decorate at least one of"),
         ("", "(plugin_jitrench_wrong) implements no hook: decorate at least one of register_backends, register_ops"),
-        (HOOKED.replace("(register)", "(registrar)"), "registrar"),
+        (HOOKED.replace("(register)", "(registrar)"), "a hook takes one parameter, named register"),
         ("jitrench_api = 2\n" + HOOKED, "is written for version 2 of the plugin API; this jitrench-core has version 1"),
     ],
 )
@@ -376,7 +376,7 @@ def test_where_warnings_are_errors_the_rest_is_loaded_all_the_same(site: Site) -
 def test_the_line_to_blame_is_the_plugins_own(site: Site) -> None:
     site.add("blamed", HOOKED.replace("register(softsign)", "register(None)"))
     site.add("spelled", "\n\ndef f(:")
-    code = "import warnings; warnings.simplefilter('ignore'); jt.plugins.load(); print([p.where for p in jt.plugins.failed()])"
+    code = QUIET + "print([p.where for p in jt.plugins.failed()])"
     last_line = len(HOOKED.splitlines())
     blamed, spelled = (str(site.folder / f"plugin_jitrench_{name}.py") for name in ("blamed", "spelled"))
     assert site.run(code) == str([f"{blamed}:{last_line}", f"{spelled}:3"])
@@ -402,7 +402,7 @@ def test_strict_raises_each_time(site: Site, strict: str) -> None:
 @pytest.mark.parametrize("strict", ["", "0"])
 def test_strict_can_be_said_to_be_off(site: Site, strict: str) -> None:
     site.add("crash", "1 / 0")
-    code = "import warnings; warnings.simplefilter('ignore'); print(jt.tensor(1.0))"
+    code = QUIET + "print(jt.tensor(1.0))"
     assert site.run(code, JITRENCH_STRICT_PLUGINS=strict) == "Tensor(1.)"
 
 
@@ -421,21 +421,26 @@ def test_two_plugins_with_one_op(site: Site) -> None:
     assert (
         "failed DuplicateError both 'aa' and 'bb' register the op 'softsign'; uninstall one, or disable" in done["bb"]
     )
-    code = "import warnings; warnings.simplefilter('ignore'); print(jt.ops.softsign(1.0), jt.registry.ops.owners['softsign'])"
+    code = QUIET + "print(jt.ops.softsign(1.0), jt.registry.ops.owners['softsign'])"
     assert site.run(code) == "Tensor(0.5) aa"
 
 
 @pytest.mark.parametrize("claim", ['Backend("numpy", "math")', 'Backend("other", "math", aliases=("cpu",))'])
 def test_two_plugins_with_one_device(site: Site, claim: str) -> None:
-    code = f"from jitrench_core import Backend, hookimpl\n@hookimpl\ndef register_backends(register):\n    register({claim})\n"
-    site.add("zz", code)
+    site.add(
+        "zz",
+        f"""
+        from jitrench_core import Backend, hookimpl
+
+        @hookimpl
+        def register_backends(register):
+            register({claim})
+    """,
+    )
     done = shown(site)["zz"]
     name = "numpy" if "numpy" in claim else "cpu"
     assert f"DuplicateError both 'numpy' and 'zz' register a backend that claims the device '{name}'" in done
-    assert (
-        site.run("import warnings; warnings.simplefilter('ignore'); print(jt.tensor(1.0, device='cpu'))")
-        == "Tensor(1.)"
-    )
+    assert site.run(QUIET + "print(jt.tensor(1.0, device='cpu'))") == "Tensor(1.)"
 
 
 def test_two_distributions_with_one_plugin_name(site: Site) -> None:
@@ -450,7 +455,7 @@ def test_two_distributions_with_one_plugin_name(site: Site) -> None:
 def test_a_plugin_with_the_cores_name_does_not_take_it_away(site: Site) -> None:
     site.add("jitrench-core", HOOKED, dist="impostor")
     assert "failed DuplicateError plugin 'jitrench-core' cannot be registered" in shown(site)["jitrench-core"]
-    code = "import warnings; warnings.simplefilter('ignore'); jt.plugins.load(); print(jt.plugins.manager().get_plugin('jitrench-core'))"
+    code = QUIET + "print(jt.plugins.manager().get_plugin('jitrench-core'))"
     assert "jitrench_core.ops" in site.run(code)
 
 
@@ -467,9 +472,11 @@ def test_one_module_under_two_names(site: Site) -> None:
 
 def test_a_missing_op_names_its_near_matches_and_the_failed_plugins(site: Site) -> None:
     site.add("good", HOOKED)
-    assert site.fails("jt.ops.softsing") == (
-        "jitrench_core.errors.NotFoundError: no op 'softsing' is installed. Did you mean 'softsign', 'softmax', 'asin'?"
+    error = site.fails("jt.ops.softsing")
+    assert error.startswith(
+        "jitrench_core.errors.NotFoundError: no op 'softsing' is installed. Did you mean 'softsign'"
     )
+    assert "failed" not in error
     site.add("crash", "1 / 0")
     error = site.fails("jt.ops.hardsign")
     assert "no op 'hardsign' is installed." in error
@@ -537,7 +544,7 @@ def test_two_kernels_of_one_rank_are_an_error(site: Site) -> None:
     site.add("aa", KERNEL % ("exp", "numpy", 7))
     site.add("zz", KERNEL % ("exp", "numpy", 8))
     assert "failed DuplicateError both 'aa' and 'zz' register a kernel of 'exp' for 'numpy'" in shown(site)["zz"]
-    code = "import warnings; warnings.simplefilter('ignore'); print(jt.exp(jt.tensor([0.0])))"
+    code = QUIET + "print(jt.exp(jt.tensor([0.0])))"
     assert site.run(code) == "Tensor([7.])"
 
 
@@ -567,6 +574,3 @@ def test_a_backend_of_a_plugin_computes(site: Site) -> None:
     """
     site.add("other", code)
     assert site.run("print((jt.tensor([1.0]) + 1).device)", JITRENCH_PLUGINS="other") == "other"
-
-
-Fixture = Callable[..., Site]

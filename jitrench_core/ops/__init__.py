@@ -124,6 +124,7 @@ def _zeros(shape: Any, dtype: Any, like: Any) -> Any:
 
 graph.ops = SimpleNamespace(
     add=elementwise.add,
+    asarray=creation.asarray,
     astype=shapes.astype,
     join=indexing.join,
     match_dtype=_match_dtype,

@@ -1,15 +1,100 @@
-"""Functions that make tensors. They take no arrays, so nothing is recorded; ``*_like`` take shape, dtype and device of one."""
+"""Functions that make tensors: from data, and from a shape. They take no tracked arrays, so nothing is recorded.
+
+The ``*_like`` functions take shape, dtype and device of a tensor.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from .. import graph
 from ..backend import device as as_device
+from ..backend import owner
 from ..dtypes import dtype as as_dtype
 from ..dtypes import float64
-from ..errors import DTypeError
+from ..errors import DTypeError, GradientError, JITrenchError, ShapeError, TransformError
 from ..op import op
-from ..tensor import Tensor, asarray
+from ..tensor import Tensor, leaf
+
+
+def tensor(
+    data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, name: str | None = None
+) -> Tensor:
+    """A new tensor that copies ``data``: nested lists, a scalar, a backend's array, or another Tensor.
+
+    Without ``dtype``, Python's floats become float64, its ints int64, and arrays keep theirs; without ``device``, arrays stay
+    where they are and Python data goes to the default device. ``requires_grad`` tracks it (floating point only) and
+    ``name`` labels it in graph pictures.
+
+    >>> import jitrench_core as jt
+    >>> jt.tensor([[1, 2], [3, 4]], dtype="float32", requires_grad=True)
+    Tensor([[1., 2.], [3., 4.]], dtype=float32, requires_grad=True)
+    """
+    if name is not None and not requires_grad:
+        raise GradientError(f"name={name!r} belongs to the graph: pass requires_grad=True with it")
+    made = Tensor(_array(data, dtype, device, copy=True))
+    return leaf(made, name) if requires_grad else made
+
+
+def asarray(data: Any, dtype: Any = None, device: Any = None, copy: bool | None = None) -> Tensor:
+    """A tensor of ``data`` that shares its memory where it can; a Tensor that already fits is returned as it is.
+
+    Writing into the array afterwards changes the tensor behind its graph: use ``jt.tensor`` where that may happen.
+
+    >>> import jitrench_core as jt
+    >>> jt.asarray(3.0)
+    Tensor(3.)
+    """
+    if type(data) is Tensor and not copy:
+        moved = data if device is None else data.to(device)
+        return moved if dtype is None or moved.dtype == as_dtype(dtype) else graph.ops.astype(moved, as_dtype(dtype))
+    return Tensor(_array(data, dtype, device, copy=copy))
+
+
+def _array(data: Any, dtype: Any, device: Any, copy: bool | None) -> Any:
+    if type(data) is Tensor:
+        data = data.data
+    if isinstance(data, (list, tuple)) and _holds_tensor(data):
+        raise DTypeError(
+            "a list of Tensors is not data: join them with jt.stack or jt.concat, which keep their gradients"
+        )
+    native = type(data) not in _PYTHON_DATA
+    who = owner(type(data)) if native else None
+    if who is not None and who.depth:
+        if device is None and dtype is None:
+            return data
+        raise TransformError("tensor(...) or asarray(...) of a value inside jvp or vmap: use .astype() to convert it")
+    if device is None and who is not None:
+        target = who.device_of(data)
+    else:
+        target = as_device(device)
+        if who is not None and who is not target.backend:
+            data = who.to_numpy(data)
+    host = target.backend
+    want = None if dtype is None else host.native_dtype(as_dtype(dtype))
+    try:
+        return host.asarray(data, dtype=want, index=target.index, copy=copy)
+    except JITrenchError:
+        raise
+    except ValueError as e:
+        raise ShapeError(f"cannot make a tensor on {target} of this {type(data).__name__}: {e}") from e
+    except TypeError as e:
+        raise DTypeError(f"cannot make a tensor on {target} of this {type(data).__name__}: {e}") from e
+
+
+_PYTHON_DATA = {bool, int, float, complex, list, tuple, range, memoryview, bytes, bytearray}
+
+
+def _holds_tensor(data: Sequence[Any]) -> bool:
+    return any(type(x) is Tensor or (isinstance(x, (list, tuple)) and _holds_tensor(x)) for x in data)
+
+
+def Scalar(value: float, dtype: Any = None, device: Any = None, name: str | None = None) -> Tensor:
+    """A tracked 0-d tensor: ``jt.Scalar(2.5)``. A Python int becomes a float, because integers have no gradient."""
+    if isinstance(value, int) and dtype is None:
+        value = float(value)
+    return tensor(value, dtype, device, requires_grad=True, name=name)
 
 
 def _create(function: str, *args: Any, dtype: Any, device: Any, default: Any = float64, **kwargs: Any) -> Tensor:

@@ -14,7 +14,8 @@ from ..dtypes import dtype as as_dtype
 from ..errors import OpError, TransformError
 from ..graph import Piece
 from ..op import op
-from ..tensor import Tensor, asarray, assign
+from ..tensor import Tensor, assign
+from .creation import asarray
 from .shapes import broadcast_to, expand_dims, permute_dims, reshape, sum_to
 
 

@@ -18,7 +18,8 @@ from typing import Any, final
 from .. import graph
 from ..backend import device as as_device
 from ..op import Op, zero
-from ..tensor import Tensor, asarray
+from ..ops.creation import asarray
+from ..tensor import Tensor
 from ..transforms import jvp, vmap
 
 SHAPE = (2, 3)  # of the inputs that are drawn from a domain

@@ -8,8 +8,9 @@ from typing import Any
 
 from ..errors import OpError, ShapeError
 from ..interpreters.batch import BatchLevel, unbatch
+from ..ops.creation import asarray
 from ..ops.shapes import permute_dims
-from ..tensor import Tensor, asarray
+from ..tensor import Tensor
 from .tree import flatten
 
 

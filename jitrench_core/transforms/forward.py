@@ -7,8 +7,8 @@ from typing import Any
 
 from ..errors import GradientError, OpError, ShapeError
 from ..interpreters.dual import DualLevel
-from ..ops.creation import zeros_like
-from ..tensor import Tensor, asarray
+from ..ops.creation import asarray, zeros_like
+from ..tensor import Tensor
 from .tree import flatten
 
 

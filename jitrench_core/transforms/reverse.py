@@ -8,8 +8,8 @@ from typing import Any
 
 from .. import graph
 from ..errors import GradientError, OpError
-from ..ops.creation import zeros_like
-from ..tensor import Tensor, asarray, leaf
+from ..ops.creation import asarray, zeros_like
+from ..tensor import Tensor, leaf
 from .tree import flatten
 
 
