@@ -17,6 +17,7 @@ from .backend import KernelTable, MixedOwners, owner
 from .errors import BackendError, DeviceMismatchError, DTypeError, GradientError, OpError, ShapeError, suggest
 from .graph import DONE, G_INPUT, ONLY_G, RAW, Identity, MultiNode, Node, Output, modes
 from .graph import recording as is_recording
+from .signature import METADATA, REQUIRED, Signature, parameters
 from .tensor import Tensor
 
 if TYPE_CHECKING:
@@ -50,17 +51,13 @@ class Zero:
 
 
 zero = Zero()
-REQUIRED: Any = type("Required", (), {"__repr__": lambda self: "<required>"})()
-RESERVED = ("xp", "g", "y", "needs")
-
 SCALARS = frozenset({bool, int, float, complex})
-_SHAPES = ("shape", "dtype")
 
 # What stands in ``Op.keep`` instead of flags: nothing is recorded, or ``record`` decides.
 CONSTANT, GENERAL = "constant", "general"
 
 # Where a rule's parameter comes from.
-G, INPUT, OUTPUT, AUX, SHAPE, DTYPE, ATTR, MANY, MANY_SHAPES, NEEDS = range(10)
+G, INPUT, OUTPUT, AUX, SHAPE, DTYPE, ATTR, MANY, MANYMETADATA, NEEDS = range(10)
 _Plan = tuple[tuple[int, Any], ...]
 
 
@@ -71,10 +68,9 @@ class Op:
     def __init__(
         self,
         forward: Callable[..., Any] | None,
-        *,
-        name: str,
-        doc: str,
         signature: Signature,
+        doc: str,
+        *,
         vjp: Mapping[str, Any] | Callable[..., Any] | Zero | None = None,
         elementwise: bool = False,
         linear: Iterable[str] = (),
@@ -83,13 +79,13 @@ class Op:
         composite: bool = False,
         domain: tuple[float, float] | Mapping[str, tuple[float, float]] | None = None,
         samples: Callable[..., Any] | None = None,
-        positional: tuple[str, ...] = (),
     ) -> None:
         self.forward = forward
-        self.name = name
+        self.signature = signature
+        self.name = signature.name
         self.__doc__ = doc
-        self.arrays, self.variadic, self.optional, self.attrs = signature
-        self.inputs = (*self.arrays, *([self.variadic] if self.variadic else ()))
+        self.inputs, self.arrays, self.variadic = signature.inputs, signature.arrays, signature.variadic
+        self.optional, self.attrs = signature.optional, signature.attrs
         self.elementwise = elementwise
         self.linear = tuple(linear)
         self.aux = tuple(aux)
@@ -98,7 +94,6 @@ class Op:
         self.composite = composite
         self.domain = domain
         self.samples = samples
-        self.positional = positional
         self.owner = ""
         self.rules: dict[str, Any] = {}
         self.rule_for_all: Callable[..., Any] | None = None
@@ -121,6 +116,10 @@ class Op:
     def __repr__(self) -> str:
         return f"<op {self.name!r}>"
 
+    def usage(self) -> str:
+        """The op as a user calls it."""
+        return str(self.signature)
+
     # -- declaration ------------------------------------------------------------------------------------------------
 
     def _only_input(self) -> str:
@@ -128,7 +127,7 @@ class Op:
             raise OpError(
                 f"op {self.name!r} has inputs {', '.join(self.inputs)}: give vjp as a dict with a rule for each"
             )
-        return str(self.inputs[0])
+        return self.inputs[0]
 
     def _check_input(self, name: str, what: str) -> None:
         if name not in self.inputs:
@@ -196,7 +195,7 @@ class Op:
 
     def names(self) -> list[str]:
         """Every name that a rule of this op may take as a parameter."""
-        metadata = [f"{i}_{m}" for i in self.inputs for m in _SHAPES]
+        metadata = [f"{i}_{m}" for i in self.inputs for m in METADATA]
         return ["g", "y", *self.inputs, *metadata, *self.attrs, *self.aux]
 
     def _plan(self, rule: Callable[..., Any], what: str, also: tuple[str, ...] = ()) -> _Plan:
@@ -216,10 +215,10 @@ class Op:
                 plan.append((AUX, p))
             elif p in self.attrs:
                 plan.append((ATTR, p))
-            elif base in self.arrays and last in _SHAPES:
+            elif base in self.arrays and last in METADATA:
                 plan.append((SHAPE if last == "shape" else DTYPE, self.arrays.index(base)))
             elif base == self.variadic and last == "shape":
-                plan.append((MANY_SHAPES, len(self.arrays)))
+                plan.append((MANYMETADATA, len(self.arrays)))
             elif p in also:
                 plan.append((NEEDS, None))
             else:
@@ -320,7 +319,7 @@ class Op:
                 for p in parameters(self.aux_formulas[k]) if k in self.aux_formulas else ():
                     if p in self.inputs:
                         flags[self.inputs.index(p)] = 1
-            elif (kind in (SHAPE, DTYPE) and not tracked[k]) or kind == MANY_SHAPES:
+            elif (kind in (SHAPE, DTYPE) and not tracked[k]) or kind == MANYMETADATA:
                 flags[k] = flags[k] or 2
         return tuple(flags) if any(flags) else None
 
@@ -328,9 +327,10 @@ class Op:
         """The kernel that a namespace gives: its function of this name, or the forward with ``xp`` bound."""
         if self.composite:
             return None
-        if self.positional:  # kernels get attributes by name; this forward wants these by position
+        by_position = self.signature.positional
+        if by_position:  # kernels get attributes by name; this forward wants these by position
             forward = cast(Any, self.forward)
-            return lambda *arrays, **attrs: forward(xp, *arrays, *map(attrs.pop, self.positional), **attrs)
+            return lambda *arrays, **attrs: forward(xp, *arrays, *map(attrs.pop, by_position), **attrs)
         if self.forward is not None:
             return partial(self.forward, xp)
         kernel = getattr(xp, self.name, None)
@@ -341,53 +341,6 @@ class Op:
         return kernel
 
     # -- calling ----------------------------------------------------------------------------------------------------
-
-    def bind(self, args: tuple[Any, ...], attrs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Split a call into arrays and attributes by the signature; ``OpError`` where it does not fit."""
-        n = len(self.arrays)
-        if self.variadic and not n and args and isinstance(args[0], (list, tuple)):
-            args = (*args[0], *args[1:]) if len(args) == 1 else self._too_many(args)
-        arrays, rest = args[:n], args[n:]
-        if self.variadic:
-            arrays, rest = args, ()
-        if rest:
-            if len(rest) > len(self.attrs):
-                self._too_many(args)
-            attrs = dict(zip(self.attrs, rest, strict=False)) | attrs
-        if len(arrays) < n:
-            given = tuple(attrs.pop(name, REQUIRED) for name in self.arrays[len(arrays) :])
-            given = tuple(
-                None if v is REQUIRED and name in self.optional else v
-                for v, name in zip(given, self.arrays[len(arrays) :], strict=True)
-            )
-            arrays += given
-            if any(v is REQUIRED for v in arrays):
-                raise OpError(
-                    f"{self.name}() needs the arrays {', '.join(self.arrays)}; {len(args)} came: {self.usage()}"
-                )
-        for key, value in attrs.items():
-            if key not in self.attrs:
-                raise OpError(f"{self.name}() has no argument {key!r}.{suggest(key, self.attrs)} It is {self.usage()}")
-            if type(value) is Tensor:
-                raise OpError(
-                    f"{self.name}(): {key}= is an attribute, not an array, and got a Tensor: pass a Python value "
-                    f"(int(t) or t.tolist()); nothing would be recorded for it"
-                )
-        for key, default in self.attrs.items():
-            if default is REQUIRED and key not in attrs:
-                raise OpError(f"{self.name}() needs {key}=: {self.usage()}")
-        return arrays, attrs
-
-    def _too_many(self, args: tuple[Any, ...]) -> Any:
-        raise OpError(f"{self.name}() got {len(args)} positional arguments: it is {self.usage()}")
-
-    def usage(self) -> str:
-        """The public signature, as text."""
-        parts = [f"{a}=None" if a in self.optional else a for a in self.arrays]
-        parts += ["/"] if parts else []
-        parts += [f"*{self.variadic}"] if self.variadic else []
-        parts += [k if d is REQUIRED else f"{k}={d!r}" for k, d in self.attrs.items()]
-        return f"{self.name}({', '.join(parts)})"
 
     def apply(self, arrays: tuple[Any, ...], attrs: dict[str, Any], *, with_aux: bool = False) -> Any:
         """Call the op on any operands: find who computes, lift the rest, run the kernel, record."""
@@ -418,7 +371,7 @@ class Op:
                 if who is None or this.depth > who.depth:
                     who, first = this, x
         if not self.optional and any(x is None for x in operands):
-            raise DTypeError(f"{self.name}() got None where it needs an array: {self.usage()}")
+            raise DTypeError(f"{self.name}() got None where it needs an array: {self.signature}")
         if who is None:  # Python scalars only: the default device computes
             target = backends.device()
             operands = [
@@ -426,7 +379,7 @@ class Op:
             ]
             first = next((x for x in operands if type(x) is Tensor), None)
             if first is None:
-                raise OpError(f"{self.name}() needs at least one array: {self.usage()}")
+                raise OpError(f"{self.name}() needs at least one array: {self.signature}")
             who = target.backend
         data: list[Any] = []
         nodes: list[Any] = []
@@ -571,7 +524,7 @@ class Op:
             return tuple(
                 v if type(v) in RAW else Tensor(v, p if record else None) for v, p in zip(values, several, strict=True)
             )
-        if kind == MANY_SHAPES:
+        if kind == MANYMETADATA:
             return tuple(() if type(v) in RAW else tuple(v.shape) for v in saved[k])
         return None  # NEEDS: pull_all puts it in
 
@@ -678,12 +631,6 @@ def _broadcast(shapes: list[tuple[int, ...]]) -> bool:
     return True
 
 
-def parameters(function: Callable[..., Any]) -> tuple[str, ...]:
-    """The names of a rule's parameters."""
-    code = function.__code__
-    return code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-
-
 def _rename(function: Any, name: str) -> Any:
     """A lambda in a table gets a name that means something in a traceback."""
     if getattr(function, "__name__", "") == "<lambda>":
@@ -770,11 +717,11 @@ def _attributed(op: Op) -> Callable[..., Any]:
 
     def call(*args: Any, **attrs: Any) -> Any:
         if len(args) != 1 or required or not attrs.keys() <= known:
-            args, attrs = op.bind(args, attrs)
+            args, attrs = op.signature.bind(args, attrs)
         x = args[0]
         for value in attrs.values():
             if type(value) is Tensor:
-                op.bind(args, attrs)
+                op.signature.bind(args, attrs)
         if type(x) is not Tensor:
             return op.apply(args, attrs)
         data, node = x.data, x.node
@@ -799,52 +746,13 @@ def _general(op: Op) -> Callable[..., Any]:
     """Any signature."""
 
     def call(*args: Any, **attrs: Any) -> Any:
-        arrays, attrs = op.bind(args, attrs)
+        arrays, attrs = op.signature.bind(args, attrs)
         return op.apply(arrays, attrs)
 
     return call
 
 
 # -- declaring ------------------------------------------------------------------------------------------------------
-
-Signature = tuple[tuple[str, ...], str | None, frozenset[str], dict[str, Any]]
-
-
-def read_signature(forward: Callable[..., Any], *, composite: bool, attrs: tuple[str, ...] = ()) -> Signature:
-    """Arrays, variadic array, optional arrays, and attributes with their defaults, from a forward's own signature."""
-    code, name = forward.__code__, forward.__name__
-    n_args, n_positional = code.co_argcount, code.co_posonlyargcount
-    if code.co_flags & 0x08:
-        raise OpError(f"op {name!r} takes **kwargs; an op names its attributes")
-    names = code.co_varnames
-    defaults = dict(
-        zip(names[n_args - len(forward.__defaults__ or ()) : n_args], forward.__defaults__ or (), strict=True)
-    )
-    skip = 0 if composite else 1
-    if not composite and (not n_args or names[0] != "xp"):
-        raise OpError(
-            f"op {name!r}: the first parameter is the array namespace and must be named 'xp' (a function of ops alone is "
-            f"a composite: @op(composite=True)); its parameters are ({', '.join(names[:n_args])})"
-        )
-    arrays = tuple(a for a in names[skip:n_positional] if a not in attrs)
-    attributes = {a: defaults.get(a, REQUIRED) for a in (*attrs, *names[max(n_positional, skip) : n_args])}
-    keyword_only = names[n_args : n_args + code.co_kwonlyargcount]
-    attributes.update((a, (forward.__kwdefaults__ or {}).get(a, REQUIRED)) for a in keyword_only)
-    variadic = names[n_args + code.co_kwonlyargcount] if code.co_flags & 0x04 else None
-    if not arrays and variadic is None:
-        raise OpError(
-            f"op {name!r} has no array input: parameters before '/' are arrays, those after it attributes, as in "
-            f"def {name}({'' if composite else 'xp, '}x, /, *, axis=None)"
-        )
-    for p in (*arrays, *attributes, *([variadic] if variadic else ())):
-        if p in RESERVED or p.endswith(("_shape", "_dtype")):
-            raise OpError(
-                f"op {name!r}: the parameter name {p!r} is reserved; reserved are {', '.join(RESERVED)}, *_shape, *_dtype"
-            )
-    for a in arrays:
-        if a in defaults and defaults[a] is not None:
-            raise OpError(f"op {name!r}: array {a!r} has the default {defaults[a]!r}; only None (optional) is allowed")
-    return arrays, variadic, frozenset(a for a in arrays if a in defaults), attributes
 
 
 def make(op: Op, forward: Callable[..., Any] | None = None) -> Any:
@@ -885,8 +793,9 @@ def op(forward: Any = None, /, **options: Any) -> Any:
     ``vjp``: a rule per array input, by name (a function, ``jt.zero``, or None for a constant; a single rule where there is
     one input). ``elementwise``: outputs broadcast the inputs; the loop undoes it. ``linear``: inputs in which the op is
     linear (forward mode maps a tangent through the op itself). ``aux``: extra results of the forward that rules may name
-    and users do not see. ``outputs``: how many the forward returns, as a tuple. ``attrs``: positional-only parameters that are attributes. ``composite``: a plain function of
-    ops, without ``xp``; it needs no rule. ``domain`` or ``samples``: test data for the conformance kit.
+    and users do not see. ``outputs``: how many the forward returns, as a tuple. ``attrs``: positional-only parameters
+    that are attributes. ``composite``: a plain function of ops, without ``xp``; it needs no rule. ``domain`` or
+    ``samples``: test data for the conformance kit.
 
     >>> import jitrench_core as jt
     >>> @jt.op(elementwise=True, vjp={"x": lambda g, x: g / (1 + abs(x)) ** 2})
@@ -904,23 +813,19 @@ def op(forward: Any = None, /, **options: Any) -> Any:
 
 
 def _declare(forward: Any, *, name: str | None = None, attrs: tuple[str, ...] = (), **options: Any) -> Any:
-    signature = read_signature(forward, composite=options.get("composite", False), attrs=attrs)
-    doc = forward.__doc__ or ""
-    made = Op(forward, name=name or forward.__name__, doc=doc, signature=signature, positional=attrs, **options)
-    return make(made, forward)
+    composite = options.get("composite", False)
+    signature = Signature.read(forward, name or forward.__name__, composite=composite, attrs=attrs)
+    return make(Op(forward, signature, forward.__doc__ or "", **options), forward)
 
 
-def unary(name: str, doc: str, *, vjp: Any, domain: Any = None, **options: Any) -> OpFunction[[Any]]:
+def unary(name: str, doc: str, *, vjp: Any, **options: Any) -> OpFunction[[Any]]:
     """A row of a table: an elementwise function of ``x`` whose kernel is the namespace's function of that name."""
-    signature: Signature = (("x",), None, frozenset(), {})
-    made = Op(None, name=name, doc=doc, signature=signature, vjp={"x": vjp}, elementwise=True, domain=domain, **options)
-    return cast("OpFunction[[Any]]", make(made))
+    made: OpFunction[[Any]] = make(Op(None, Signature(name, ("x",)), doc, vjp={"x": vjp}, elementwise=True, **options))
+    return made
 
 
-def binary(
-    name: str, doc: str, *, vjp: Mapping[str, Any], domain: Any = None, **options: Any
-) -> OpFunction[[Any, Any]]:
+def binary(name: str, doc: str, *, vjp: Mapping[str, Any], **options: Any) -> OpFunction[[Any, Any]]:
     """A row of a table: an elementwise function of ``x1`` and ``x2``."""
-    signature: Signature = (("x1", "x2"), None, frozenset(), {})
-    made = Op(None, name=name, doc=doc, signature=signature, vjp=vjp, elementwise=True, domain=domain, **options)
-    return cast("OpFunction[[Any, Any]]", make(made))
+    signature = Signature(name, ("x1", "x2"))
+    made: OpFunction[[Any, Any]] = make(Op(None, signature, doc, vjp=vjp, elementwise=True, **options))
+    return made

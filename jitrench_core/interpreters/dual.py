@@ -11,10 +11,11 @@ from typing import Any
 
 from .. import graph
 from ..errors import GradientError
-from ..op import Op, parameters, zero
+from ..op import Op, zero
 from ..ops.creation import zeros_like
 from ..ops.indexing import join
 from ..ops.shapes import broadcast_to, sum_to
+from ..signature import parameters
 from ..tensor import Tensor, leaf
 from . import Level, Payload
 

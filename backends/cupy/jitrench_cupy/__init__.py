@@ -74,16 +74,14 @@ class CuPy(Backend):
 
     def bind(self, kernel: Any) -> Any:
         """Run ``kernel`` under its operands' device and refuse operands of two. With one GPU there is nothing to do."""
-        if kernel is None or self.device_count() < 2:
+        if self.device_count() < 2:
             return kernel
         array, device = self.xp.ndarray, self.xp.cuda.Device
 
         def on_device(*arrays: Any, **attrs: Any) -> Any:
             found = {a.device.id for a in arrays if isinstance(a, array)}
-            if len(found) != 1:
-                if found:
-                    raise ValueError(f"operands on GPUs {', '.join(map(str, sorted(found)))}")
-                return kernel(*arrays, **attrs)
+            if len(found) > 1:
+                raise ValueError(f"operands on GPUs {', '.join(map(str, sorted(found)))}")
             with device(*found):
                 return kernel(*arrays, **attrs)
 

@@ -71,7 +71,7 @@ class Strict(Backend):
                 raise ValueError(f"operands on different devices: {found}")
             return kernel(*arrays, **attrs)
 
-        return None if kernel is None else on_one_device
+        return on_one_device
 
 
 @hookimpl

@@ -1,0 +1,360 @@
+"""The command ``jitrench``: its text, its JSON and its exit codes, with plugins that are broken in every way."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_plugins import HOOKED, KERNEL, Site
+
+from jitrench_core import __version__, cli
+
+CRASH = "x = 1\nraise RuntimeError('no such luck')\n"
+GHOST = """
+from jitrench_core import Backend, hookimpl
+
+@hookimpl
+def register_backends(register):
+    register(Backend("ghost", "ghost_arrays", aliases=("boo",), numbered=True))
+"""
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)
+
+
+def run(site: Site, *args: str, code: int = 0, **env: str) -> str:
+    """What the command prints; it must end with ``code`` and be silent on stderr."""
+    done = site.python("-W", "error", "-m", "jitrench_core", *args, **env)
+    assert (done.returncode, done.stderr) == (code, "")
+    return done.stdout
+
+
+def load(site: Site, *args: str, code: int = 0, **env: str) -> Any:
+    return json.loads(run(site, *args, "--json", code=code, **env))
+
+
+# -- plugins --------------------------------------------------------------------------------------------------------
+
+
+def test_plugins_lists_what_each_one_brought(site: Site) -> None:
+    site.add("soft", HOOKED, version="0.3")
+    lines = run(site, "plugins").splitlines()
+    assert lines[0].split() == ["plugin", "distribution", "version", "status", "registers"]
+    (line,) = (line for line in lines if line.startswith("soft "))
+    assert line.split() == ["soft", "jitrench-soft", "0.3", "loaded", "1", "op"]
+    (line,) = (line for line in lines if line.startswith("numpy "))
+    assert line.split()[3:] == ["loaded", "1", "backend"]
+    assert {line.index("loaded") for line in lines if "loaded" in line} == {lines[0].index("status")}
+
+
+@pytest.mark.parametrize("strict", ["0", "1"])
+def test_plugins_works_when_plugins_are_broken(site: Site, strict: str) -> None:
+    site.add("broken", CRASH, version="0.3")
+    site.add("zz", HOOKED)
+    text = run(site, "plugins", code=1, JITRENCH_STRICT_PLUGINS=strict)
+    where = site.folder / "plugin_jitrench_broken.py"
+    assert "broken (jitrench-broken 0.3, module plugin_jitrench_broken) failed:\n" in text
+    assert f"  RuntimeError: no such luck\n  at {where}:2\n" in text
+    assert "Traceback" not in text
+    assert "--verbose shows the tracebacks" in text
+    assert "zz jitrench-zz 1.0 loaded 1 op" in " ".join(text.split())
+    verbose = run(site, "plugins", "--verbose", code=1, JITRENCH_STRICT_PLUGINS=strict)
+    assert "  | Traceback (most recent call last):\n" in verbose
+    assert "  |     raise RuntimeError('no such luck')\n" in verbose
+
+
+def test_plugins_as_json(site: Site) -> None:
+    site.add("broken", CRASH, version="0.3")
+    site.add("zz", HOOKED + KERNEL % ("exp", "numpy", 7))
+    data = load(site, "plugins", code=1, JITRENCH_STRICT_PLUGINS="1")
+    assert data.keys() == {"plugins", "notes"}
+    assert data["notes"] == []
+    found = {p["name"]: p for p in data["plugins"]}
+    nothing: dict[str, list[str]] = {k: [] for k in ("backends", "ops", "layers", "optimizers", "kernels")}
+    error = found["broken"].pop("error")
+    assert found["broken"] == {
+        "name": "broken",
+        "distribution": "jitrench-broken",
+        "version": "0.3",
+        "module": "plugin_jitrench_broken",
+        "status": "failed",
+        "registers": nothing,
+    }
+    assert error.pop("traceback").startswith("Traceback")
+    where = f"{site.folder / 'plugin_jitrench_broken.py'}:2"
+    assert error == {"type": "RuntimeError", "message": "no such luck", "where": where}
+    assert found["zz"]["status"] == "loaded"
+    assert found["zz"]["error"] is None
+    assert found["zz"]["registers"] == {**nothing, "ops": ["softsign"], "kernels": ["exp on numpy"]}
+    assert found["numpy"]["registers"] == {**nothing, "backends": ["numpy"]}
+
+
+def test_what_a_plugin_prints_is_no_part_of_the_report(site: Site) -> None:
+    site.add("chatty", "print('hello')\n" + HOOKED)
+    done = site.python("-m", "jitrench_core", "plugins", "--json")
+    assert done.stderr == "hello\n"
+    assert "chatty" in {p["name"] for p in json.loads(done.stdout)["plugins"]}
+
+
+def test_plugins_tells_of_names_in_the_environment_that_nothing_has(site: Site) -> None:
+    text = run(site, "plugins", JITRENCH_PLUGINS="numpy,numpi")
+    assert "note: no plugin 'numpi' is installed, though the environment names it. Did you mean 'numpy'?" in text
+
+
+def test_a_disabled_plugin_is_listed_as_such(site: Site) -> None:
+    site.add("broken", CRASH)
+    text = run(site, "plugins", JITRENCH_PLUGINS="numpy")
+    assert "broken jitrench-broken 1.0 disabled" in " ".join(text.split())
+
+
+def test_no_plugin_at_all(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(cli.plugins, "plugins", list)
+    assert cli.main(["plugins"]) == 0
+    assert capsys.readouterr().out.startswith("no plugin is installed: pip install jitrench-numpy (CPU)")
+
+
+# -- ops ------------------------------------------------------------------------------------------------------------
+
+
+def test_ops_lists_signature_owner_and_derivative(site: Site) -> None:
+    site.add("soft", HOOKED)
+    lines = run(site, "ops").splitlines()
+    assert lines[0].split() == ["op", "from", "derivative", "kind"]
+    rows = {line.split("(")[0]: line.split() for line in lines[2:]}
+    assert rows["softsign"][:6] == ["softsign(x,", "/)", "soft", "yes", "elementwise", "x"]
+    assert rows["where"][4:9] == ["jitrench-core", "in", "x1,", "x2", "elementwise"]
+    assert rows["sign"][2:5] == ["jitrench-core", "zero", "elementwise"]
+    assert rows["equal"][3:6] == ["jitrench-core", "none", "elementwise"]
+    assert " composed " in next(line for line in lines if line.startswith("prod("))
+    assert " linear in x " in next(line for line in lines if line.startswith("reshape("))
+    assert list(rows) == sorted(rows)
+
+
+def test_ops_as_json(site: Site) -> None:
+    (row,) = load(site, "ops", "vector_norm")["ops"]
+    assert row == {
+        "name": "vector_norm",
+        "owner": "jitrench-core",
+        "usage": row["usage"],
+        "inputs": ["x"],
+        "attributes": ["axis", "keepdims", "ord"],
+        "outputs": 1,
+        "derivative": {"x": "rule"},
+        "linear": [],
+        "elementwise": False,
+        "composite": False,
+        "doc": row["doc"],
+    }
+    assert row["usage"].startswith("vector_norm(x, /")
+    assert row["doc"].startswith("The ``ord``-norm over ``axis``")
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("softm", {"softmax", "log_softmax"}),
+        ("LOG1P", {"log1p"}),
+        ("log?", {"log2"}),
+        ("*max", {"argmax", "log_softmax", "max", "softmax"}),
+    ],
+)
+def test_ops_by_a_part_of_the_name(capsys: pytest.CaptureFixture[str], name: str, found: set[str]) -> None:
+    assert cli.main(["ops", name, "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["ops"]
+    assert {r["name"] for r in rows if r["owner"] == "jitrench-core"} == found
+
+
+def test_ops_that_match_nothing(site: Site) -> None:
+    site.add("broken", CRASH)
+    text = run(site, "ops", "sofmax", code=1)
+    assert text.splitlines()[0].startswith("no op matches 'sofmax'. Did you mean 'softmax'")
+    assert "1 plugin(s) failed and might hold more: see `jitrench plugins`" in text
+    assert load(site, "ops", "sofmax", code=1) == {"ops": []}
+
+
+# -- backends -------------------------------------------------------------------------------------------------------
+
+
+def test_backends(site: Site) -> None:
+    import numpy
+
+    lines = run(site, "backends").splitlines()
+    assert lines[2].split() == ["numpy", "(default)", "numpy", "cpu", "numpy", numpy.__version__, "works"]
+    assert load(site, "backends") == {
+        "backends": [
+            {
+                "name": "numpy",
+                "owner": "numpy",
+                "devices": ["numpy"],
+                "aliases": ["cpu"],
+                "library": "numpy",
+                "version": numpy.__version__,
+                "default": True,
+                "error": None,
+            }
+        ],
+        "default": "numpy",
+    }
+
+
+def test_a_backend_whose_library_is_missing(site: Site) -> None:
+    site.add("ghost", GHOST)
+    text = run(site, "backends")
+    assert "backend 'ghost' needs 'ghost_arrays', which does not import: No module named 'ghost_arrays'" in text
+    ghost = load(site, "backends")["backends"][0]
+    assert (ghost["name"], ghost["devices"], ghost["aliases"], ghost["version"]) == ("ghost", [], ["boo"], None)
+    assert load(site, "backends", code=1, JITRENCH_PLUGINS="ghost")["default"] == "ghost:0"
+
+
+def test_a_backend_that_cannot_compute(site: Site) -> None:
+    (site.folder / "ghost_arrays.py").write_text("__version__ = '3'\n")
+    site.add("ghost", GHOST)
+    ghost = load(site, "backends")["backends"][0]
+    assert (ghost["version"], ghost["devices"]) == ("3", ["ghost:0"])
+    assert ghost["error"] == "backend 'ghost' has no dtype float64"
+
+
+def test_no_backend(site: Site) -> None:
+    assert "no backend is installed: pip install jitrench-numpy" in run(site, "backends", code=1, JITRENCH_PLUGINS="")
+
+
+def test_two_backends_and_no_default(site: Site) -> None:
+    site.add("ghost", GHOST)
+    site.add("phantom", GHOST.replace("ghost", "phantom").replace("boo", "bah"))
+    text = run(site, "backends", code=1, JITRENCH_PLUGINS="ghost,phantom")
+    assert "no default device: no default device among ghost, phantom: pass device=" in text
+
+
+# -- doctor ---------------------------------------------------------------------------------------------------------
+
+
+def test_doctor_finds_everything_well(site: Site) -> None:
+    text = run(site, "doctor")
+    assert text.startswith("jitrench-core ")
+    assert text.endswith("everything works\n")
+    assert "  numpy  numpy  " in text
+    assert "default device  numpy" in text
+    assert "JITRENCH_PLUGINS=numpy" in text
+    data = load(site, "doctor")
+    assert list(data) == [
+        "core",
+        "python",
+        "libraries",
+        "default_device",
+        "plugins",
+        "backends",
+        "pictures",
+        "environment",
+        "problems",
+        "advice",
+    ]
+    assert data["core"]["version"] == __version__
+    assert data["python"]["executable"] == sys.executable
+    assert data["libraries"]["pluggy"]
+    assert data["default_device"] == "numpy"
+    assert data["problems"] == []
+    assert data["pictures"].keys() == {"graphviz", "dot", "pygraphviz", "draws", "error"}
+    assert data["pictures"]["draws"] == (data["pictures"]["error"] is None)
+
+
+def test_doctor_says_what_is_broken_and_what_to_do(site: Site) -> None:
+    site.add("broken", CRASH, version="0.3")
+    site.add("ghost", GHOST)
+    text = run(site, "doctor", code=1, JITRENCH_STRICT_PLUGINS="1")
+    unwrapped = " ".join(text.split())
+    assert "plugin 'broken' of jitrench-broken 0.3 does not load: RuntimeError: no such luck" in unwrapped
+    assert "-> see `jitrench plugins --verbose`; then mend it, or pip uninstall jitrench-broken" in unwrapped
+    assert "backend 'ghost' does not work: backend 'ghost' needs 'ghost_arrays', which does not import" in unwrapped
+    assert "-> make ghost_arrays work here, or pip uninstall jitrench-ghost" in unwrapped
+    assert text.endswith("2 problem(s)\n")
+    data = load(site, "doctor", code=1, JITRENCH_STRICT_PLUGINS="1")
+    assert [p.keys() for p in data["problems"]] == [{"what", "fix"}] * 2
+    assert data["environment"]["JITRENCH_STRICT_PLUGINS"] == "1"
+
+
+def test_doctor_without_a_backend(site: Site) -> None:
+    text = " ".join(run(site, "doctor", code=1, JITRENCH_PLUGINS="").split())
+    assert "no backend is installed, so there is nothing to compute with -> pip install jitrench-numpy (CPU)" in text
+    assert "default device none" in text
+
+
+def test_doctor_knows_a_backend_that_is_not_installed_for_a_library_that_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "LIBRARIES", {"numpy": (("numpy",), "jitrench-another")})
+    cli.main(["doctor", "--json"])
+    assert (
+        "numpy is installed without its backend: pip install jitrench-another"
+        in json.loads(capsys.readouterr().out)["advice"]
+    )
+
+
+def test_doctor_finds_a_kernel_of_a_misspelled_op(site: Site) -> None:
+    site.add("fast", KERNEL % ("sofmax", "numpy", 7))
+    advice = load(site, "doctor")["advice"]
+    assert any(
+        a.startswith("plugin 'fast' has a kernel for 'numpy' of 'sofmax', an op nobody has. Did you mean 'softmax'")
+        for a in advice
+    )
+
+
+def test_doctor_finds_a_name_in_the_environment_that_nothing_has(site: Site) -> None:
+    (problem,) = load(site, "doctor", code=1, JITRENCH_PLUGINS="numpy,numpi")["problems"]
+    assert problem["what"].startswith("no plugin 'numpi' is installed")
+    assert problem["fix"] == "correct JITRENCH_PLUGINS or JITRENCH_DISABLE_PLUGINS"
+
+
+# -- the command itself ---------------------------------------------------------------------------------------------
+
+
+def test_the_command_is_installed() -> None:
+    (point,) = entry_points(group="console_scripts", name="jitrench")
+    assert point.load() is cli.main
+
+
+def test_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"jitrench-core {__version__}\n"
+    for argv, complaint in (([], "the following arguments are required"), (["opps"], "invalid choice: 'opps'")):
+        with pytest.raises(SystemExit) as caught:
+            cli.main(argv)
+        assert caught.value.code == 2
+        assert complaint in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    shown = capsys.readouterr().out
+    assert all(command in shown for command in ("plugins", "ops", "backends", "doctor"))
+
+
+def test_a_terminal_cuts_long_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "60")
+    cli.main(["ops"])
+    lines = capsys.readouterr().out.splitlines()
+    assert max(len(line) for line in lines if "plugin(s) failed" not in line) == 60
+
+
+def test_a_terminal_of_another_encoding(site: Site) -> None:
+    site.add("sigma", HOOKED.replace("x / (1 + |x|), elementwise.", "σ-like"))
+    assert "\\u03c3-like" in run(site, "ops", "softsign", PYTHONIOENCODING="ascii")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a pipe that nobody reads is an OSError there")
+def test_a_reader_that_leaves_early(site: Site) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "jitrench_core", "ops", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
