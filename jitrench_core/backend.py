@@ -32,8 +32,12 @@ PLUGIN_KERNELS: dict[
 active: ContextVar[tuple[Any, ...]] = ContextVar("active", default=())
 
 
-def on_miss() -> None:
-    """Replaced, by name, in plugins.py: load the plugins, because an array class or a backend is not known yet."""
+def on_miss() -> str:
+    """Replaced, by name, in plugins.py: load the plugins, because a name or an array class is not known yet.
+
+    Returns a sentence that names the plugins which failed, and may hold what is missing; empty where none did.
+    """
+    return ""
 
 
 @final
@@ -217,23 +221,24 @@ class MixedOwners(Exception):
 
 def owner(cls: type) -> Any:
     """The backend or interpreter that owns arrays of class ``cls``; ``BackendError`` if there is none."""
-    found = OWNERS.get(cls)
-    if found is None:
+    if cls not in OWNERS:
         roots = {c.__module__.partition(".")[0] for c in cls.__mro__} - {"builtins", "jitrench_core"}
-        for attempt in range(2):
-            found = next((b for b in BACKENDS.values() if b.root in roots), None)
-            if found is not None or not roots:
-                break
-            if attempt == 0:
-                on_miss()
+        found, hint = _of_root(roots), ""
+        if found is None and roots:
+            hint = on_miss()
+            found = _of_root(roots)
         if found is None:
             raise BackendError(
                 f"{cls.__module__}.{cls.__qualname__} is not an array of an installed backend "
                 f"({', '.join(names()) or 'none is installed'}). Make tensors with jt.tensor(...) or jt.asarray(...); "
-                f"for another array library install its backend, such as jitrench-numpy or jitrench-cupy."
+                f"for another array library install its backend, such as jitrench-numpy or jitrench-cupy.{hint}"
             )
         OWNERS[cls] = found
-    return found
+    return OWNERS[cls]
+
+
+def _of_root(roots: set[str]) -> Backend | None:
+    return next((b for b in BACKENDS.values() if b.root in roots), None)
 
 
 def names() -> list[str]:
@@ -268,18 +273,15 @@ def device(spec: Any = None) -> Device:
     """
     if isinstance(spec, Device):
         return spec
-    if spec is None and "numpy" in BACKENDS:
-        return BACKENDS["numpy"].first
-    if not BACKENDS or (spec is not None and str(spec).partition(":")[0] not in BACKENDS):
-        on_miss()
     if spec is None:
-        return _default()
+        return BACKENDS["numpy"].first if "numpy" in BACKENDS else _default()
     name, _, digits = str(spec).partition(":")
+    hint = "" if name in BACKENDS else on_miss()
     found = BACKENDS.get(name)
     if found is None:
         raise NotFoundError(
             f"no device {spec!r}: installed backends are {', '.join(names()) or 'none'}.{suggest(name, BACKENDS)} "
-            f"Install one with pip: jitrench-numpy (CPU), jitrench-cupy (GPU); `jitrench plugins` shows broken ones."
+            f"Install one with pip: jitrench-numpy (CPU), jitrench-cupy (GPU); `jitrench plugins` shows broken ones.{hint}"
         )
     if digits and not digits.isdigit():
         raise NotFoundError(f"no device {spec!r}: write {name!r} or '{name}:0'")
@@ -290,16 +292,15 @@ def device(spec: Any = None) -> Device:
 
 
 def _default() -> Device:
-    if "numpy" not in BACKENDS:
-        on_miss()
+    hint = on_miss()
     installed = names()
-    if "numpy" in BACKENDS:
-        return BACKENDS["numpy"].first
-    if len(installed) == 1:
-        return BACKENDS[installed[0]].first
+    if "numpy" in BACKENDS or len(installed) == 1:
+        return BACKENDS["numpy" if "numpy" in BACKENDS else installed[0]].first
     if not installed:
         raise BackendError(
-            "no backend is installed, so there is nothing to compute with. Install one: "
-            "`pip install jitrench-numpy` (CPU) or `pip install jitrench-cupy[cuda12]` (GPU). `jitrench doctor` tells more."
+            f"no backend is installed, so there is nothing to compute with. Install one: `pip install jitrench-numpy` "
+            f"(CPU) or `pip install jitrench-cupy[cuda12]` (GPU). `jitrench doctor` tells more.{hint}"
         )
-    raise BackendError(f"no default device among {', '.join(installed)}: pass device=..., or install jitrench-numpy")
+    raise BackendError(
+        f"no default device among {', '.join(installed)}: pass device=..., or install jitrench-numpy.{hint}"
+    )

@@ -118,6 +118,16 @@ class Piece:
 
 
 @final
+class Sum:
+    """A gradient that is added up and not recorded: its array alone, for an input that is used many times."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: Any) -> None:
+        self.data = data
+
+
+@final
 class Slot:
     """The gradient of output ``index``, on its way to the call that made it."""
 
@@ -140,8 +150,9 @@ class Freed:
 
 FREED = Freed()
 
-# How a step of the backward loop gets its gradient: by a rule that takes g, or g and one input, or it is there already.
-ONLY_G, G_INPUT, DONE = "only g", "g and one input", "done"
+# How a step of the backward loop gets its gradient: it is g itself, or comes by a rule that takes g, or g and one input, or it
+# is there already.
+SAME, ONLY_G, G_INPUT, DONE = "g itself", "only g", "g and one input", "done"
 RAW = frozenset({bool, int, float, complex, type(None)})  # what a rule gets as it is, not wrapped in a Tensor
 
 # -- recording on and off -------------------------------------------------------------------------------------------
@@ -231,21 +242,25 @@ def grad(
     recorded or retained graph stays, another is freed as the loop goes.
     """
     grads: dict[Any, Any] = {}
+    tracked = False
     for i, y in enumerate(outputs):
         node = y.node
         if node is not None:
             g = _seed(y, seeds[i] if seeds is not None else None)
             grads[node] = g if node not in grads else ops.add(grads[node], g)
+            tracked = tracked or g.node is not None
     counts, leaves = _count(grads)
     needed = None
     if inputs is not None:
         targets = set(inputs)
         foreign = any(leaf not in targets for leaf in leaves)
         if record is None:
-            record = foreign and recording()
+            record = (foreign or tracked) and recording()
         # Nodes exist only above leaves: when all leaves are wanted and nothing else is, every path leads to one.
         if foreign or len(leaves) != len(targets):
             counts, needed = _prune(counts, targets)
+    if tracked and not record:
+        grads = {node: g.detach() for node, g in grads.items()}
     freed = None if retain or record else Freed(_caller()) if _debugging else FREED
     ready = [node for node in grads if counts.get(node) == 0]
     kept = _loop(
@@ -326,12 +341,12 @@ def _loop(
     """Pass gradients from consumers to producers; return those of the targets. ``freed`` None keeps the graph."""
     kept: dict[Any, Any] = {}
     keep_inner = targets is not None and any(type(t) not in (Leaf, Identity) for t in targets)
-    take, add = grads.pop, ops.add
+    take, get, kernels = grads.pop, grads.get, ops.add.op.kernels
     while ready:
         node = ready.pop()
         g = take(node, None)
-        if type(g) is list:
-            g = ops.join(node, g) if type(node) is not MultiNode else _fill(node, g)
+        if type(g) is not tensor and g is not None:
+            g = tensor(g.data) if type(g) is Sum else _fill(node, g) if type(node) is MultiNode else ops.join(node, g)
         if keep_inner or type(node) is not Node:
             _keep(kept, node, g, targets)
         op, parents = node.op, node.parents
@@ -345,7 +360,9 @@ def _loop(
             parent = parents[i]
             if parent is None or (needed is not None and parent not in needed):
                 continue
-            if plan is ONLY_G:
+            if plan is SAME:
+                r = g
+            elif plan is ONLY_G:
                 r = rule(g)
             elif plan is G_INPUT:
                 v = node.saved[k]
@@ -355,14 +372,19 @@ def _loop(
             else:
                 r = rule(*op.arguments(node, plan, g, record))
             if type(r) is tensor:
-                data = r.data
-                if data.shape != parent.shape:
+                like = node if r is g else r.data  # g has its node's shape and dtype, which are slots there
+                if like.shape != parent.shape:
                     r = op.unbroadcast(r, parent)
-                    data = r.data
-                if data.dtype is not parent.dtype:
+                    like = r.data
+                if like.dtype is not parent.dtype and like.dtype != parent.dtype:
                     r = ops.match_dtype(r, parent)
-                held = grads.get(parent)
-                grads[parent] = r if held is None else add(held, r) if type(held) is tensor else [*held, r]
+                held = get(parent)
+                if held is None:
+                    grads[parent] = r
+                elif type(held) is Sum and type(held.data) is type(r.data):
+                    held.data = kernels[type(r.data)](held.data, r.data)
+                else:
+                    grads[parent] = _add(held, r, record)
             elif r is not None:
                 _collect(grads, parent, r, op)
             left = counts[parent] - 1
@@ -394,11 +416,24 @@ def _keep(kept: dict[Any, Any], node: Any, g: Any, targets: set[Any] | None) -> 
         kept[node] = g
 
 
+def _add(held: Any, r: Tensor, record: bool) -> Any:
+    """Two gradients of one node, not yet joined where one is in pieces."""
+    if type(held) is list:
+        held.append(r)
+        return held
+    if record or type(held.data) is not type(r.data):
+        return ops.add(type(r)(held.data) if type(held) is Sum else held, r)
+    return Sum(ops.add.op.kernels[type(r.data)](held.data, r.data))
+
+
 def _collect(grads: dict[Any, Any], node: Any, r: Any, op: Any) -> None:
     """Pieces are collected, to be joined once; outputs fill the slots of their call."""
     held = grads.get(node)
     if type(r) is Piece:
-        grads[node] = [r] if held is None else [*held, r] if type(held) is list else [held, r]
+        if type(held) is list:
+            held.append(r)
+        else:
+            grads[node] = [r] if held is None else [type(r.value)(held.data) if type(held) is Sum else held, r]
     elif type(r) is Slot:
         slots = grads.setdefault(node, [None] * len(node.shape))
         slots[r.index] = r.g if slots[r.index] is None else ops.add(slots[r.index], r.g)

@@ -3,35 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
-import pluggy
-
-hookspec = pluggy.HookspecMarker("jitrench")
-hookimpl = pluggy.HookimplMarker("jitrench")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
-@hookspec
+def hookimpl(function: F) -> F:
+    """Mark a function of a plugin module as its implementation of the hook of that name.
+
+    This is pluggy's marker. pluggy is imported with the first plugin, not with this package: with what it needs it would
+    take a third of the time.
+    """
+    import pluggy
+
+    return pluggy.HookimplMarker("jitrench")(function)
+
+
 def register_backends(register: Callable[..., None]) -> None:
     """``register(backend)``: make an array library's backend known."""
 
 
-@hookspec
 def register_ops(register: Callable[..., None]) -> None:
     """``register(function)``: put a function made by ``@jt.op`` into the catalogue."""
 
 
-@hookspec
 def register_kernels(register: Callable[..., None]) -> None:
     """``register(op_name, backend_name, kernel)``: a faster or better kernel of an op on one backend."""
 
 
-@hookspec
 def register_layers(register: Callable[..., None]) -> None:
     """``register(cls, name=None)``: put a ``jt.Layer`` into the catalogue."""
 
 
-@hookspec
 def register_optimizers(register: Callable[..., None]) -> None:
     """``register(cls, name=None)``: put a ``jt.Optimizer`` into the catalogue."""
 

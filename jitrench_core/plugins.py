@@ -8,12 +8,8 @@ from __future__ import annotations
 
 import os
 import threading
-import traceback
 import warnings
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, final
-
-import pluggy
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import backend as backends
 from . import hookspecs, registry
@@ -21,6 +17,8 @@ from .errors import BackendError, DuplicateError, NotFoundError, PluginError, su
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
+
+    import pluggy
 
 GROUP = "jitrench"
 API_VERSION = 1
@@ -30,9 +28,7 @@ class PluginWarning(UserWarning):
     """A plugin did not load; the rest did."""
 
 
-@final
-@dataclass(frozen=True)
-class Plugin:
+class Plugin(NamedTuple):
     """An installed plugin: its entry point's name, its distribution and version, and what became of it."""
 
     name: str
@@ -48,6 +44,8 @@ class Plugin:
         """File and line of the failure, the innermost outside the loader; empty where no line is to blame."""
         if isinstance(self.error, SyntaxError):
             return f"{self.error.filename}:{self.error.lineno}"
+        import traceback
+
         found = ""
         frames = traceback.walk_tb(self.error.__traceback__ if self.error else None)
         for frame, line in frames:
@@ -57,6 +55,7 @@ class Plugin:
 
 
 _LOADER = (__name__.partition(".")[0], "pluggy", "importlib")
+_own: dict[str, Any] = {}
 _manager: pluggy.PluginManager | None = None
 _lock = threading.RLock()
 _done = False
@@ -69,9 +68,29 @@ def manager() -> pluggy.PluginManager:
     """The plugin manager, with the hook specifications."""
     global _manager
     if _manager is None:
+        import pluggy
+
+        specify = pluggy.HookspecMarker(GROUP)
+        for hook in hookspecs.HOOKS:
+            specify(getattr(hookspecs, hook))
         _manager = pluggy.PluginManager(GROUP)
         _manager.add_hookspecs(hookspecs)
+        for name, module in _own.items():
+            for hook in hookspecs.HOOKS:
+                if hook in vars(module):
+                    hookspecs.hookimpl(vars(module)[hook])
+            _manager.register(module, name)
     return _manager
+
+
+def register_own(module: Any, name: str) -> None:
+    """Register a module of the core by the same hooks, without pluggy, so that importing the core does not import it."""
+    staging = registry.Staging(name)
+    for hook in hookspecs.HOOKS:
+        if hook in vars(module):
+            vars(module)[hook](getattr(staging, hook))
+    staging.commit()
+    _own[name] = module
 
 
 def register(module: Any, name: str) -> None:
@@ -82,6 +101,8 @@ def register(module: Any, name: str) -> None:
             f"plugin {name!r} is written for version {api!r} of the plugin API; this jitrench-core has version "
             f"{API_VERSION}: install a release of the plugin, or of jitrench-core, that fits"
         )
+    import pluggy
+
     pm = manager()
     if pm.has_plugin(name):
         raise DuplicateError(f"plugin {name!r} cannot be registered: the name is taken by {pm.get_plugin(name)!r}")
@@ -175,6 +196,8 @@ def _try(point: EntryPoint, only: set[str] | None, without: set[str] | None, *, 
         except (Exception, SystemExit) as e:
             if isinstance(e, (BackendError, NotFoundError)) and not last:
                 return False
+            import traceback
+
             error, text = e, traceback.format_exc()
     status = "disabled" if not allowed else "failed" if error else "loaded"
     _plugins[key] = Plugin(name, dist, point.dist.version if point.dist else "?", module, status, error, text)
@@ -214,11 +237,12 @@ def unknown() -> list[str]:
     return list(_unknown)
 
 
-def _hint() -> str:
+def on_miss() -> str:
+    """Load the plugins, because a name is missing, and say which of them failed: the name may be theirs."""
+    load()
     broken = ", ".join(f"{p.name} ({p.error})" for p in failed())
     return f" It may belong to a plugin that failed: {broken}." if broken else ""
 
 
 # The first of the two injections: an unknown array class, backend or op loads the plugins.
-backends.on_miss = load
-registry.missing_hint = _hint
+backends.on_miss = on_miss

@@ -26,10 +26,9 @@ class Catalogue:
         self.owners: dict[str, str] = {}
 
     def __getitem__(self, name: str) -> Any:
+        hint = "" if name in self.entries else backends.on_miss()
         if name not in self.entries:
-            backends.on_miss()
-        if name not in self.entries:
-            raise NotFoundError(f"no {self.kind} {name!r} is installed.{suggest(name, self.entries)}{missing_hint()}")
+            raise NotFoundError(f"no {self.kind} {name!r} is installed.{suggest(name, self.entries)}{hint}")
         return self.entries[name]
 
     def __contains__(self, name: object) -> bool:
@@ -50,11 +49,6 @@ ops = Catalogue("op")
 layers = Catalogue("layer")
 optimizers = Catalogue("optimizer")
 backend_owners: dict[str, str] = {}
-
-
-def missing_hint() -> str:
-    """Replaced, by name, in plugins.py: the failed plugins that might have held a missing name."""
-    return ""
 
 
 @final

@@ -402,16 +402,17 @@ def assign(target: Tensor, value: Tensor) -> None:
     its node. The value must have the target's shape, dtype and device.
     """
     old, new = target.data, value.data
-    if old is not new and (tuple(old.shape) != tuple(new.shape) or target.dtype != value.dtype):
+    like = old.dtype is new.dtype or target.dtype == value.dtype
+    if not like or tuple(old.shape) != tuple(new.shape):
         raise ShapeError(
             f"in-place update of a {target.dtype} tensor of shape {target.shape} by a {value.dtype} value of shape "
             f"{value.shape}: it must keep shape and dtype; write x = x + y for a new tensor"
         )
-    if owner(type(new)).depth > owner(type(old)).depth:
+    if type(new) is not type(old) and owner(type(new)).depth > owner(type(old)).depth:
         raise TransformError(
             "in-place update of a tensor from outside jvp or vmap by a value inside it: return the new value instead"
         )
-    if old is not new and target.device != value.device:
+    if old is not new and (here := target.device) is not (there := value.device) and here != there:
         raise ShapeError(f"in-place update of a tensor on {target.device} by a value on {value.device}: use .to(...)")
     if graph.recording():
         if type(target.node) is graph.Leaf and target.node is not value.node:

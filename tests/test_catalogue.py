@@ -321,6 +321,52 @@ def test_the_battery_finds_a_wrong_value(backend):
     check_op(_op(vjp=lambda g, x: 2 * x * g), backend, reference=np.square)
 
 
+@jt.op(
+    outputs=2,
+    vjp=lambda g, x: g[0] * jt.cos(x) - g[1] * jt.sin(x),
+    samples=lambda rng: ((rng.normal(size=(2, 3)),), {}),
+)
+def sin_and_cos(xp, x, /):
+    """Two outputs."""
+    return xp.sin(x), xp.cos(x)
+
+
+@jt.op(
+    aux=("mask",),
+    vjp=lambda g, mask: g * mask,
+    samples=lambda rng: ((rng.normal(size=(2, 3)),), {}),
+)
+def positive_part(xp, x, /):
+    """An aux result."""
+    mask = x > 0
+    return xp.where(mask, x, 0.0), xp.astype(mask, x.dtype)
+
+
+@positive_part.aux("mask")
+def _(x):
+    return jt.astype(x > 0, x.dtype)
+
+
+@positive_part.batch
+def _(batched, x, /):
+    return jt.where(x > 0, x, 0.0), (jt.astype(x > 0, x.dtype),)
+
+
+@jt.op(
+    vjp={"x": lambda g, scale: g if scale is None else g * scale, "scale": lambda g, x: (g * x).sum()},
+    samples=lambda rng: ((rng.normal(size=(2, 3)), np.asarray(1.5)), {}),
+)
+def scaled(xp, x, scale=None, /):
+    """An optional array."""
+    return xp.positive(x) if scale is None else x * scale
+
+
+def test_the_battery_takes_every_kind_of_op(backend):
+    check_op(sin_and_cos, backend, reference=lambda x: (np.sin(x), np.cos(x)))
+    check_op(positive_part, backend, reference=lambda x: np.maximum(x, 0.0))
+    check_op(scaled, backend, reference=lambda x, s=None: x if s is None else x * s, cases=[((np.ones(2), None), {})])
+
+
 def test_the_battery_wants_an_op():
     with pytest.raises(TypeError, match=r"check_op takes what @jt\.op returns"):
         check_op(math.sin)

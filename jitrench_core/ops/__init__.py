@@ -13,7 +13,7 @@ from typing import Any
 from .. import graph, plugins, registry
 from ..backend import owner
 from ..errors import DTypeError, GradientError
-from ..hookspecs import Register, hookimpl
+from ..hookspecs import Register
 from ..tensor import Tensor, assign
 from . import creation, elementwise, indexing, linalg, random, reductions, shapes
 
@@ -27,7 +27,6 @@ _BUILTIN = {
 _BUILTIN = {f.op.name: f for f in _BUILTIN.values()}
 
 
-@hookimpl
 def register_ops(register: Register) -> None:
     for function in _BUILTIN.values():
         register(function)
@@ -135,4 +134,4 @@ graph.ops = SimpleNamespace(
     zeros=_zeros,
 )
 
-plugins.register(sys.modules[__name__], "jitrench-core")
+plugins.register_own(sys.modules[__name__], "jitrench-core")

@@ -98,8 +98,7 @@ atan2 = binary(
 @op(elementwise=True, vjp=lambda g, y: g * (y * (1 - y)))
 def sigmoid(xp: Any, x: Any, /) -> Any:
     """1 / (1 + exp(-x)), without overflow on either side."""
-    e = xp.exp(-xp.abs(x))
-    return xp.where(x >= 0, 1.0, e) / (1.0 + e)
+    return xp.exp(xp.minimum(x, 0)) / (1.0 + xp.exp(-xp.abs(x)))  # where() takes twice as long on random signs
 
 
 @op(elementwise=True, vjp=lambda g, y: where(y > 0, g, 0.0), domain=(0.2, 3.0))

@@ -20,7 +20,7 @@ from .shapes import astype, broadcast_to, concat, normalize_axes, permute_dims, 
 
 def spread(g: Any, x_shape: tuple[int, ...], axis: Any, keepdims: bool) -> Any:
     """A reduction's gradient (or result), repeated over the axes that were reduced."""
-    return broadcast_to(unreduced(g, x_shape, axis, keepdims), x_shape)
+    return broadcast_to(g if axis is None else unreduced(g, x_shape, axis, keepdims), x_shape)
 
 
 def unreduced(y: Any, x_shape: tuple[int, ...], axis: Any, keepdims: bool) -> Any:
@@ -31,7 +31,7 @@ def unreduced(y: Any, x_shape: tuple[int, ...], axis: Any, keepdims: bool) -> An
 
 def count(x_shape: tuple[int, ...], axis: Any) -> int:
     """How many elements each reduced one stands for."""
-    return math.prod(x_shape[a] for a in normalize_axes(axis, len(x_shape)))
+    return math.prod(x_shape if axis is None else (x_shape[a] for a in normalize_axes(axis, len(x_shape))))
 
 
 def batched_reduction(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -69,9 +69,13 @@ def _(batched: Any, x: Any, /, axes: Any) -> Any:
 @op(linear=("x",), vjp=lambda g: matrix_transpose(g), samples=lambda rng: ((rng.normal(size=(2, 3, 4)),), {}))
 def matrix_transpose(xp: Any, x: Any, /) -> Any:
     """The last two axes swapped."""
-    if len(x.shape) < 2:
-        raise ShapeError(f"matrix_transpose() needs at least 2 dimensions, got shape {tuple(x.shape)}")
     return xp.matrix_transpose(x)
+
+
+@matrix_transpose.check
+def _(x: Any, /) -> None:
+    if x.ndim < 2:
+        raise ShapeError(f"matrix_transpose() needs at least 2 dimensions, got shape {x.shape}")
 
 
 @matrix_transpose.batch

@@ -188,6 +188,7 @@ KERNELS: dict[str, Any] = {
     "log_softmax": _log_softmax,
     "reshape": _reshape,
     "permute_dims": _permute_dims,
+    "matrix_transpose": operator.attrgetter("mT"),
     "broadcast_to": _broadcast_to,
     "astype": _astype,
     "getitem": _getitem,
