@@ -1,6 +1,7 @@
 """The core's own data types: small, hashable, and equal to NumPy's of the same name.
 
-``jt.float32 == np.dtype("float32")`` and ``jt.float32 == np.float32`` both hold, without the core importing NumPy.
+``jt.float32`` equals ``"float32"``, ``np.float32`` and ``np.dtype("float32")``, without the core importing NumPy. (As a key
+of a dict it meets its name, but not NumPy's objects, which hash by other rules.)
 Each backend maps these names to its native types and back.
 """
 
@@ -25,7 +26,7 @@ class DType:
     def __eq__(self, other: object) -> bool:
         if self is other:
             return True
-        name = getattr(other, "name", None) or getattr(other, "__name__", None)
+        name = other if isinstance(other, str) else getattr(other, "name", None) or getattr(other, "__name__", None)
         return name == self.name if isinstance(name, str) else NotImplemented
 
     def __hash__(self) -> int:

@@ -9,7 +9,7 @@ from . import backend as backends
 from . import graph
 from .backend import Device, owner
 from .dtypes import DType
-from .errors import DTypeError, GradientError, NoGradientError, ShapeError, TransformError
+from .errors import DeviceMismatchError, DTypeError, GradientError, NoGradientError, ShapeError, TransformError
 
 # What a user may pass where an array is expected: a Tensor, a backend's array, or a Python scalar.
 ArrayLike = Any
@@ -413,7 +413,9 @@ def assign(target: Tensor, value: Tensor) -> None:
             "in-place update of a tensor from outside jvp or vmap by a value inside it: return the new value instead"
         )
     if old is not new and (here := target.device) is not (there := value.device) and here != there:
-        raise ShapeError(f"in-place update of a tensor on {target.device} by a value on {value.device}: use .to(...)")
+        raise DeviceMismatchError(
+            f"in-place update of a tensor on {target.device} by a value on {value.device}: move it first, by .to(...)"
+        )
     if graph.recording():
         if type(target.node) is graph.Leaf and target.node is not value.node:
             raise GradientError(

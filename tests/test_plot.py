@@ -122,7 +122,7 @@ def test_values_of_scalars_follow_from_what_is_kept(T: Any) -> None:
 
 def test_what_no_rule_keeps_is_shown_as_unknown(T: Any) -> None:
     x = T(2.0, requires_grad=True, name="x")
-    d = drawn(x + 1)
+    d = drawn(x + T(1.0))
     assert d.labels("octagon") == ["x\nscalar\nfloat64"]
     assert d.into("add")[1] == "constant"
     assert d.labels("ellipse").count("3.0") == 1  # the output's own value is always known

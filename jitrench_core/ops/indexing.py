@@ -15,7 +15,8 @@ from ..errors import OpError, TransformError
 from ..graph import Piece
 from ..op import op
 from ..tensor import Tensor, assign
-from .creation import asarray
+from .creation import arange, asarray, zeros
+from .elementwise import where
 from .shapes import broadcast_to, expand_dims, permute_dims, reshape, sum_to
 
 
@@ -194,10 +195,22 @@ def getitem(xp: Any, x: Any, /, *indices: Any, key: Key) -> Any:
     return xp.reshape(xp.take(xp.reshape(x, (-1,)), xp.reshape(places, (-1,)), axis=0), shape)
 
 
+def _setitem_value(g: Any, indices: Any, key: Key, value_shape: tuple[int, ...]) -> Any:
+    """What was written gets the gradient of its place; where a place was written again, only the last value stands."""
+    picked = getitem(g, *indices, key=key)
+    if any(a.dtype.kind != "b" for a in indices):
+        order = reshape(arange(picked.size, dtype="int64", device=g.device), picked.shape)
+        last = getitem(
+            setitem(zeros(g.shape, dtype="int64", device=g.device), order, *indices, key=key), *indices, key=key
+        )
+        picked = where(last == order, picked, 0.0)
+    return sum_to(picked, value_shape)
+
+
 @op(
     vjp={
         "x": lambda g, indices, key: setitem(g, 0.0, *indices, key=key),
-        "value": lambda g, indices, key, value_shape: sum_to(getitem(g, *indices, key=key), value_shape),
+        "value": _setitem_value,
         "indices": None,
     },
     samples=lambda rng: ((rng.normal(size=(3, 4)), rng.normal(size=(3,))), {"key": (slice(None), 1)}),
@@ -336,19 +349,12 @@ def _batch_key(x: Any, key: Key, indices: tuple[Any, ...], flags: tuple[bool, ..
     """A key into the batch, each of whose arrays carries the examples' own leading axis of indices."""
     size = x.shape[0]
     wide = max(1 if a.dtype.kind == "b" else a.ndim - b for a, b in zip(indices, flags, strict=True))
-    rows = reshape(arange_like(size, x), (size, *(1,) * wide))
+    rows = reshape(arange(size, dtype="int64", device=x.device), (size, *(1,) * wide))
     moved = [
         reshape(a, (a.shape[0], *(1,) * (wide - a.ndim + 1), *a.shape[1:])) if b else a
         for a, b in zip(indices, flags, strict=True)
     ]
     return (ARRAY, *key), (rows, *moved)
-
-
-def arange_like(n: int, x: Any) -> Any:
-    """0 .. n-1 on x's device."""
-    from .creation import arange
-
-    return arange(n, dtype="int64", device=x.device)
 
 
 def _move_batch(y: Any, begin: int) -> Any:
@@ -412,8 +418,6 @@ def _(batched: tuple[bool, ...], x: Any, value: Any, /, *indices: Any, key: Key)
 def _shape_of(shape: tuple[int, ...], key: Key, indices: tuple[Any, ...], flags: tuple[bool, ...], like: Any) -> Any:
     """The shape of one example's x[key]."""
     one = tuple(a[0] if b else a for a, b in zip(indices, flags, strict=True))
-    from .creation import zeros
-
     return getitem(zeros(shape, device=like.device), *one, key=key).shape
 
 
