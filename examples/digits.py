@@ -144,8 +144,14 @@ def reload(weights: Path, seed: int) -> float:
 def list_plugins() -> None:
     """Where the layer, the loss and the optimizer come from."""
     found = {p.name: f"{p.distribution} {p.version}" for p in plugins()}
-    for catalogue, name in ((jt.registry.layers, "Linear"), (jt.registry.ops, "cross_entropy"), (jt.registry.optimizers, "Adam")):
-        print(f"{catalogue.kind:<10} {name:<14} from plugin {catalogue.owners[name]!r} ({found[catalogue.owners[name]]})")
+    for catalogue, name in (
+        (jt.registry.layers, "Linear"),
+        (jt.registry.ops, "cross_entropy"),
+        (jt.registry.optimizers, "Adam"),
+    ):
+        print(
+            f"{catalogue.kind:<10} {name:<14} from plugin {catalogue.owners[name]!r} ({found[catalogue.owners[name]]})"
+        )
 
 
 def main(argv: Sequence[str] | None = None) -> Result | None:

@@ -64,7 +64,9 @@ def train(
     return np.array(losses), fits
 
 
-def draw(x: np.ndarray, y: np.ndarray, losses: np.ndarray, fits: dict[int, np.ndarray], still: Path, moving: Path) -> None:
+def draw(
+    x: np.ndarray, y: np.ndarray, losses: np.ndarray, fits: dict[int, np.ndarray], still: Path, moving: Path
+) -> None:
     """The data with the last fit, as a picture; and all fits, one after another, as an animation."""
     import matplotlib
 
@@ -82,9 +84,9 @@ def draw(x: np.ndarray, y: np.ndarray, losses: np.ndarray, fits: dict[int, np.nd
     left.legend(loc="upper right")
     right.axhline(NOISE, color="black", linestyle="--", linewidth=1, label="variance of the noise")
     (curve,) = right.plot(np.arange(1, len(losses) + 1), losses, color="tab:red", label="loss")
-    right.set(xlabel="step + 1", ylabel="mean squared error", xscale="log", yscale="log", title="Learning")
-    right.set(xlim=(1, len(losses)), ylim=(NOISE / 2, max(losses) * 1.3))
-    right.grid(alpha=0.3, which="both")
+    right.set(xlabel="step + 1", ylabel="mean squared error", xscale="log", title="Learning")
+    right.set(xlim=(1, len(losses)), ylim=(0, max(losses) * 1.1))
+    right.grid(alpha=0.3)
     right.legend(loc="upper right")
     title = figure.suptitle(f"after {last:,} steps: mean squared error {losses[last]:.4f}")
     figure.savefig(still, dpi=120)
@@ -113,7 +115,11 @@ def main(argv: Sequence[str] | None = None) -> Result:
     generator = jt.random.Generator(options.seed)
     x, y = observe(POINTS, generator)
     params = nn.init(model, (None, 1), seed=options.seed)
-    watch = {round(step) for step in np.geomspace(1, options.steps + 1, options.frames) - 1}
+    # Half of the frames for the fast beginning, half for the long way after it.
+    half = -(-options.frames // 2)
+    watch = {
+        round(step) for step in (*np.geomspace(1, options.steps + 1, half) - 1, *np.linspace(0, options.steps, half))
+    }
     losses, fits = train(params, x, y, options.steps, options.lr, watch)
 
     weights = options.out / "weight.jtw"
@@ -121,7 +127,9 @@ def main(argv: Sequence[str] | None = None) -> Result:
     new_x, new_y = observe(HELD_OUT, generator)
     with jt.no_grad():
         held_out = nn.mse_loss(nn.apply(model, nn.load(weights), new_x), new_y).item()
-    print(f"mean squared error on {HELD_OUT:,} new points: {held_out:.4f}, {held_out / NOISE:.3f} times the noise's variance")
+    print(
+        f"mean squared error on {HELD_OUT:,} new points: {held_out:.4f}, {held_out / NOISE:.3f} times the noise's variance"
+    )
 
     still, moving = options.out / "sine_mlp.png", options.out / "sine_mlp.gif"
     draw(x.numpy(), y.numpy(), losses, fits, still, moving)

@@ -28,6 +28,7 @@ from .dtypes import (
 from .dtypes import bool_ as bool
 from .errors import (
     BackendError,
+    BoundsError,
     DeviceMismatchError,
     DTypeError,
     DuplicateError,
@@ -181,6 +182,7 @@ __all__ = [
     "API_VERSION",
     "Backend",
     "BackendError",
+    "BoundsError",
     "DType",
     "DTypeError",
     "Device",

@@ -17,6 +17,10 @@ class ShapeError(JITrenchError, ValueError):
     """Shapes that do not fit each other or the operation."""
 
 
+class BoundsError(JITrenchError, IndexError):
+    """An index outside of its axis."""
+
+
 class DTypeError(JITrenchError, TypeError):
     """A data type that the operation, the backend or differentiation cannot take."""
 

@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Any, cast, final, overload
 from . import backend as backends
 from . import graph
 from .backend import KernelTable, MixedOwners, owner
-from .errors import BackendError, DeviceMismatchError, DTypeError, GradientError, OpError, ShapeError, suggest
+from .errors import (
+    BackendError,
+    BoundsError,
+    DeviceMismatchError,
+    DTypeError,
+    GradientError,
+    OpError,
+    ShapeError,
+    suggest,
+)
 from .graph import DONE, G_INPUT, ONLY_G, RAW, SAME, Identity, MultiNode, Node, Output, modes
 from .graph import recording as is_recording
 from .signature import METADATA, REQUIRED, Signature, parameters
@@ -437,6 +446,9 @@ class Op:
             ) from error
         if self.check_rule is not None:
             self.check_rule(*arrays)
+        ours = {ValueError: ShapeError, IndexError: BoundsError, TypeError: DTypeError}.get(type(error))
+        if self.owner == "jitrench-core" and (ours is not None or type(error).__name__ == "AxisError"):
+            raise (ours or ShapeError)(f"{self.name}(): {error}. Operands: {_describe(arrays)}.") from error
         error.add_note(f"in {self.name}() of {_describe(arrays)}")
 
     def record(

@@ -742,6 +742,14 @@ def test_bad_calls(T):
         x @ T(np.eye(3))
     with pytest.raises(jt.OpError, match="needs the arrays"):
         jt.where(x)
+    with pytest.raises(jt.ShapeError, match=r"reshape\(\): .*Operands: float64 \(2,\)"):
+        x.reshape((3,))
+    with pytest.raises(jt.ShapeError, match=r"concat\(\): .*Operands: float64 \(2,\) on .*, float64 \(1, 1\)"):
+        jt.concat([x, T([[1.0]])])
+    with pytest.raises(jt.ShapeError, match=r"sum\(\): .*Operands: float64 \(2,\)"):
+        jt.sum(x, axis=3)
+    with pytest.raises(jt.BoundsError, match=r"getitem\(\): .*Operands: float64 \(2,\)"):
+        x[5]
     assert (x == "a") is False
     assert (x != None) is True  # noqa: E711
 
@@ -834,6 +842,9 @@ def test_tensor_copies_and_asarray_does_not():
         jt.tensor([[1.0], [1.0, 2.0]])
     with pytest.raises(jt.DTypeError, match="numbers and booleans"):
         jt.tensor(["a", "b"])
+    for nothing in (None, "a", {1.0}):
+        with pytest.raises(jt.DTypeError, match="cannot make a tensor of"):
+            jt.tensor(nothing)
     with pytest.raises(jt.DTypeError, match="no dtype 'flot32'.*'float32'"):
         jt.tensor(1.0, dtype="flot32")
 

@@ -1,4 +1,7 @@
-"""The example scripts run, write what they say, and come to the numbers that they are known for."""
+"""The example scripts run, write what they say, and come to the numbers that they are known for.
+
+Those that train networks are in test_examples_nn.py.
+"""
 
 from __future__ import annotations
 

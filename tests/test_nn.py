@@ -77,7 +77,9 @@ def test_parameters_take_dtype_and_device_of_an_example(T, backend):
 
 @pytest.mark.parametrize("example", [3, "x", (None, -1), (None, 2.5), (True, 3)])
 def test_what_is_no_example_is_refused(example):
-    with pytest.raises(LayerError, match=r"init\(\): example 0 must be a shape such as \(None, 784\), a Tensor or an array"):
+    with pytest.raises(
+        LayerError, match=r"init\(\): example 0 must be a shape such as \(None, 784\), a Tensor or an array"
+    ):
         nn.init(mlp, example)
 
 
@@ -195,7 +197,11 @@ def test_names_may_be_given():
 
 @pytest.mark.parametrize(
     ("names", "message"),
-    [(("a", "a"), "two layers have the name 'a'"), (("a.b", "c"), "a word without dots; got 'a.b'"), (("", "c"), "got ''")],
+    [
+        (("a", "a"), "two layers have the name 'a'"),
+        (("a.b", "c"), "a word without dots; got 'a.b'"),
+        (("", "c"), "got ''"),
+    ],
 )
 def test_names_that_cannot_be(names, message):
     def model(x):
@@ -341,12 +347,16 @@ def test_dtype_drift_names_layer_and_fix(backend):
 def test_missing_and_unexpected_parameters():
     params = nn.init(mlp, (None, 3))
     x = jt.ones((1, 3))
-    with pytest.raises(jt.NotFoundError, match=r"Linear_2 needs a parameter 'weight' of shape \(2, 4\).*hold nothing.*are 'Linear_1'\."):
+    with pytest.raises(
+        jt.NotFoundError, match=r"Linear_2 needs a parameter 'weight' of shape \(2, 4\).*hold nothing.*are 'Linear_1'\."
+    ):
         nn.apply(mlp, {"Linear_1": params["Linear_1"]}, x)
     misnamed = {**params, "Linear_2": {"weigth": params["Linear_2"]["weight"], "bias": params["Linear_2"]["bias"]}}
     with pytest.raises(jt.NotFoundError, match=r"they hold 'weigth', 'bias'\. Did you mean 'weigth'\?"):
         nn.apply(mlp, misnamed, x)
-    with pytest.raises(LayerError, match=r"params hold 'Linear_3', 'Linear_2\.extra', which no layer of the model asked for"):
+    with pytest.raises(
+        LayerError, match=r"params hold 'Linear_3', 'Linear_2\.extra', which no layer of the model asked for"
+    ):
         nn.apply(mlp, {**params, "Linear_2": {**params["Linear_2"], "extra": x}, "Linear_3": {}}, x)
     with pytest.raises(LayerError, match=r"params\['Linear_1'\] is a Tensor; expected a dict"):
         nn.apply(mlp, {**params, "Linear_1": x}, x)
@@ -388,11 +398,15 @@ def test_other_mistakes_of_authors_and_users():
 
     with pytest.raises(NotImplementedError, match="layer Empty has no forward"):
         nn.init(Empty(), (None, 2))
-    with pytest.raises(LayerError, match=r"Wrong_1: the initializer of 'w' returned shape \(2,\); expected a Tensor of shape \(3,\)"):
+    with pytest.raises(
+        LayerError, match=r"Wrong_1: the initializer of 'w' returned shape \(2,\); expected a Tensor of shape \(3,\)"
+    ):
         nn.init(Wrong(), (None, 2))
     with pytest.raises(LayerError, match=r"Linear: call the layer itself, not its forward\(\)"):
         nn.init(Direct(), (None, 2))
-    with pytest.raises(jt.ShapeError, match=r"Linear_1: expected an input of shape \(\.\.\., width\), got a 0-d tensor"):
+    with pytest.raises(
+        jt.ShapeError, match=r"Linear_1: expected an input of shape \(\.\.\., width\), got a 0-d tensor"
+    ):
         nn.init(nn.Linear(2), ())
     for width in (0, -1, 2.0, True, None):
         with pytest.raises(jt.ShapeError, match=r"Linear\(out_dim\): the width of the output must be an int from 1"):
@@ -423,7 +437,13 @@ def test_mse_loss(T, close):
 def reference_cross_entropy(x, t):
     """By the definition, in extended precision."""
     x = x.astype(np.longdouble)
-    return float(np.mean(np.log(np.exp(x - x.max(-1, keepdims=True)).sum(-1)) + x.max(-1) - np.take_along_axis(x, t[..., None], -1)[..., 0]))
+    return float(
+        np.mean(
+            np.log(np.exp(x - x.max(-1, keepdims=True)).sum(-1))
+            + x.max(-1)
+            - np.take_along_axis(x, t[..., None], -1)[..., 0]
+        )
+    )
 
 
 @pytest.mark.parametrize("shape", [(5, 3), (2, 4, 3), (3,)])

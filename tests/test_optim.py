@@ -184,7 +184,10 @@ def test_a_graph_that_lives_across_a_step_keeps_its_values(T):
 
 
 def test_state_is_a_tree_like_the_parameters(T):
-    params = {"Linear_1": {"weight": T([[1.0]], requires_grad=True), "bias": T([0.0], requires_grad=True)}, "c": T([1.0])}
+    params = {
+        "Linear_1": {"weight": T([[1.0]], requires_grad=True), "bias": T([0.0], requires_grad=True)},
+        "c": T([1.0]),
+    }
     state = optim.Adam(params).state()
     assert list(state) == ["lr", "slots"]
     assert list(state["slots"]["Linear_1"]) == ["weight", "bias"]

@@ -80,6 +80,12 @@ def test_errors(T):
         jt.grad(lambda x: x, argnums=2)(T(1.0))
     with pytest.raises(jt.GradientError, match="int64 tensor cannot require a gradient"):
         jt.grad(lambda x: x)(T(1))
+    with pytest.raises(jt.OpError, match=r"takes a function, as in jt\.grad\(f\)\(x\); got float"):
+        jt.grad(1.0)
+    with pytest.raises(jt.GradientError, match="scalar result; this one returned NoneType"):
+        jt.grad(lambda x: None)(T(1.0))
+    with pytest.raises(jt.GradientError, match="returned tuple .*has_aux=True"):
+        jt.grad(lambda x: (x, x))(T(1.0))
     with pytest.raises(jt.OpError, match="takes two tuples"):
         jt.jvp(lambda x: x, T(1.0), T(1.0))
     with pytest.raises(jt.ShapeError, match=r"tangent of shape \(2,\) came for a primal of shape \(\)"):

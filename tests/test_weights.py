@@ -252,7 +252,11 @@ def test_a_file_that_is_not_there(tmp_path):
 
 
 def test_odd_metadata_is_ignored(file):
-    for metadata in ({"order": "[1]", "frozen": "[]"}, {"order": '["b"]', "frozen": "[]"}, {"order": "{", "frozen": "["}):
+    for metadata in (
+        {"order": "[1]", "frozen": "[]"},
+        {"order": '["b"]', "frozen": "[]"},
+        {"order": "{", "frozen": "["},
+    ):
         file.write_bytes(header({"__metadata__": metadata, "a": entry()}, bytes(8)))
         assert values(nn.load(file)) == {"a": [0.0]}
 

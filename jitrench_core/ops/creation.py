@@ -60,6 +60,10 @@ def _array(data: Any, dtype: Any, device: Any, copy: bool | None) -> Any:
             "a list of Tensors is not data: join them with jt.stack or jt.concat, which keep their gradients"
         )
     native = type(data) not in _PYTHON_DATA
+    if native and type(data).__module__ == "builtins":
+        raise DTypeError(
+            f"cannot make a tensor of {type(data).__name__} {data!r:.50}: pass numbers, nested lists or arrays"
+        )
     who = owner(type(data)) if native else None
     if who is not None and who.depth:
         if device is None and dtype is None:

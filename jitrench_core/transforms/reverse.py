@@ -46,6 +46,8 @@ def value_and_grad(
     """
     if f is None:
         return partial(value_and_grad, argnums=argnums, has_aux=has_aux)
+    if not callable(f):
+        raise OpError(f"grad takes a function, as in jt.grad(f)(x); got {type(f).__name__}")
 
     @wraps(f)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -65,6 +67,11 @@ def value_and_grad(
         with graph.enable_grad():
             result = f(*inner, **kwargs)
         y, aux = result if has_aux else (result, None)
+        if y is None or isinstance(y, (str, list, tuple, dict)):
+            raise GradientError(
+                f"grad needs a function with a scalar result; this one returned {type(y).__name__}"
+                + (" (for a pair of a scalar and anything else, pass has_aux=True)" if isinstance(y, tuple) else "")
+            )
         if type(y) is not Tensor:
             y = asarray(y)
         if y.data.shape != ():

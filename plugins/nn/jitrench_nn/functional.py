@@ -75,4 +75,6 @@ def apply(model: Callable[..., Any], params: Mapping[str, Any], *inputs: Any, **
             f"apply(model, params, x): params must be the dict that nn.init returned; got {type(params).__name__}"
         )
     with Scope(params):
-        return model(*[jt.asarray(x) if type(x) is not jt.Tensor and hasattr(x, "shape") else x for x in inputs], **kwargs)
+        return model(
+            *[jt.asarray(x) if type(x) is not jt.Tensor and hasattr(x, "shape") else x for x in inputs], **kwargs
+        )

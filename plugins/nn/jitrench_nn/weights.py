@@ -44,7 +44,9 @@ def save(params: Any, path: str | os.PathLike[str]) -> None:
     arrays = {}
     for name, x in tensors.items():
         if x.dtype.name not in _DTYPES.values():
-            raise WeightsError(f"save(): {name!r} is {x.dtype}, which the format does not have; it has {', '.join(_DTYPES.values())}")
+            raise WeightsError(
+                f"save(): {name!r} is {x.dtype}, which the format does not have; it has {', '.join(_DTYPES.values())}"
+            )
         array = x.numpy()
         # The library reads the memory as it lies.
         arrays[name] = array if array.flags.c_contiguous else array.copy(order="C")
@@ -100,16 +102,16 @@ def load(path: str | os.PathLike[str], like: Any = None, device: Any = None) -> 
     order, frozen = _lists(header.pop("__metadata__", {}), header)
     unknown = [f"{name!r} ({entry['dtype']})" for name, entry in header.items() if entry["dtype"] not in _DTYPES]
     if unknown:
-        raise WeightsError(f"{path}: NumPy has no dtype for {', '.join(unknown)}; convert to F32 where the file was made")
+        raise WeightsError(
+            f"{path}: NumPy has no dtype for {', '.join(unknown)}; convert to F32 where the file was made"
+        )
     targets = None if like is None else _named(like, "load(like=)")
     if targets is not None:
         _compare(path, header, order, targets)
     try:
         with safe_open(path, framework="np") as file:
             if targets is None:
-                return _nest(
-                    {name: jt.tensor(file.get_tensor(name), device=device) for name in order}, frozen, path
-                )
+                return _nest({name: jt.tensor(file.get_tensor(name), device=device) for name in order}, frozen, path)
             values = {name: jt.tensor(file.get_tensor(name), device=x.device) for name, x in targets.items()}
     except Exception as e:
         if type(e).__name__ != "SafetensorError":
@@ -144,7 +146,9 @@ def _header(path: Path) -> dict[str, Any]:
         start = file.read(8)
         n = int.from_bytes(start, "little")
         if len(start) < 8 or (n <= LONGEST_HEADER and n > size - 8):
-            raise WeightsError(f"{path} is truncated, or no weight file: it has {size} bytes, and needs {8 + n if len(start) == 8 else 8} for its header")
+            raise WeightsError(
+                f"{path} is truncated, or no weight file: it has {size} bytes, and needs {8 + n if len(start) == 8 else 8} for its header"
+            )
         first = file.read(1)
         if n > LONGEST_HEADER or first != b"{":
             raise WeightsError(
@@ -156,10 +160,14 @@ def _header(path: Path) -> dict[str, Any]:
         header = json.loads(text)
         ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
         sound = all(isinstance(end, int) for end in ends) and all(
-            isinstance(e["dtype"], str) and isinstance(e["shape"], list) for k, e in header.items() if k != "__metadata__"
+            isinstance(e["dtype"], str) and isinstance(e["shape"], list)
+            for k, e in header.items()
+            if k != "__metadata__"
         )
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as e:
-        raise WeightsError(f"{path} is not a weight file, or damaged: its header does not read as a table of tensors ({e})") from e
+        raise WeightsError(
+            f"{path} is not a weight file, or damaged: its header does not read as a table of tensors ({e})"
+        ) from e
     if not sound:
         raise WeightsError(f"{path} is damaged: its header does not read as a table of tensors")
     needed = 8 + n + max(ends, default=0)
@@ -190,7 +198,9 @@ def _nest(tensors: dict[str, jt.Tensor], frozen: set[str], path: Path) -> dict[s
             if not isinstance(place, dict):
                 break
         if not isinstance(place, dict) or last in place:
-            raise WeightsError(f"{path}: the name {name!r} is both a tensor and the start of other names; load it with like=")
+            raise WeightsError(
+                f"{path}: the name {name!r} is both a tensor and the start of other names; load it with like="
+            )
         trainable = name not in frozen and x.dtype.kind == "f"
         place[last] = jt.tensor(x, requires_grad=True, name=name) if trainable else x
     return tree

@@ -30,7 +30,9 @@ class SGD(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         if momentum < 0 or weight_decay < 0:
-            raise OptimizerError(f"SGD: momentum and weight_decay must be 0 or above; got {momentum} and {weight_decay}")
+            raise OptimizerError(
+                f"SGD: momentum and weight_decay must be 0 or above; got {momentum} and {weight_decay}"
+            )
         if nesterov and not momentum:
             raise OptimizerError("SGD: nesterov=True needs a momentum above 0, such as momentum=0.9")
         self.momentum = momentum
@@ -79,7 +81,11 @@ class Adam(Optimizer):
 
     def slots(self, p: Tensor) -> Slots:
         # The count is float64 for every p: 1 - beta**t would lose half its digits in float32.
-        return {"steps": jt.zeros((), dtype=jt.float64, device=p.device), "mean": jt.zeros_like(p), "square": jt.zeros_like(p)}
+        return {
+            "steps": jt.zeros((), dtype=jt.float64, device=p.device),
+            "mean": jt.zeros_like(p),
+            "square": jt.zeros_like(p),
+        }
 
     def update(self, p: Tensor, g: Tensor, lr: Tensor, slots: Slots) -> tuple[Tensor, Slots]:
         beta1, beta2 = self.betas
