@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 import jitrench_core as jt
 import jitrench_nn as nn
 import jitrench_optim as optim
-import numpy as np
 
 POINTS = 100
 HELD_OUT = 10_000

@@ -256,6 +256,11 @@ def check_free(candidates: Iterable[Backend]) -> None:
                     f"backends {taken[name].name!r} and {backend.name!r} both claim the device {name!r}"
                 )
             taken[name] = backend
+        for other in taken.values():
+            if other is not backend and other.root == backend.root:
+                raise DuplicateError(
+                    f"backends {other.name!r} and {backend.name!r} both own the arrays of {backend.root!r}"
+                )
 
 
 def add(backend: Backend) -> None:

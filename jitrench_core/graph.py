@@ -79,13 +79,14 @@ class Output:
 class Leaf:
     """Where gradients end: a tensor that the user tracks. ``backward`` adds into its ``grad``."""
 
-    __slots__ = ("dtype", "grad", "name", "shape")
+    __slots__ = ("device", "dtype", "grad", "name", "shape")
     op: ClassVar[None] = None
     parents: ClassVar[tuple[()]] = ()
 
-    def __init__(self, data: Any, name: str | None = None) -> None:
+    def __init__(self, data: Any, device: Any, name: str | None = None) -> None:
         self.shape = data.shape
         self.dtype = data.dtype
+        self.device = device
         self.grad: Any = None
         self.name = name
 
@@ -266,7 +267,12 @@ def grad(
     kept = _loop(
         grads, counts, ready, needed, None if inputs is None else targets, bool(record), freed, type(outputs[0])
     )
-    return kept if inputs is None else [kept.get(node) for node in inputs]
+    if inputs is not None:
+        return [kept.get(node) for node in inputs]
+    for leaf in leaves:  # one that only rules of zero lead to
+        if type(leaf) is Leaf and leaf not in kept:
+            kept[leaf] = ops.zeros(leaf.shape, leaf.dtype, leaf.device)
+    return kept
 
 
 def _count(roots: Iterable[Any]) -> tuple[dict[Any, int], list[Any]]:
@@ -447,7 +453,7 @@ def _fill(node: Any, slots: list[Any]) -> tuple[Any, ...]:
     """An unused output's gradient is zeros."""
     like = next(g for g in slots if g is not None)
     return tuple(
-        ops.zeros(shape, dtype, like) if g is None else g
+        ops.zeros(shape, dtype, like.device) if g is None else g
         for g, shape, dtype in zip(slots, node.shape, node.dtype, strict=True)
     )
 

@@ -12,6 +12,7 @@ from contextvars import ContextVar, Token
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, final
 
+from .backend import active
 from .errors import DTypeError, JITrenchError, NotFoundError, ShapeError, suggest
 from .ops.creation import tensor
 from .tensor import Tensor
@@ -158,7 +159,7 @@ class Scope:
     ``LayerError`` names what no layer asked for. Where nothing is in ``tree`` yet, its keys come in the order of use.
     """
 
-    __slots__ = ("device", "dtype", "generator", "seen", "tree", "_root", "_token")
+    __slots__ = ("device", "dtype", "generator", "seen", "tree", "_levels", "_root", "_token")
 
     def __init__(
         self, tree: Mapping[str, Any], *, generator: Generator | None = None, dtype: Any = None, device: Any = None
@@ -171,6 +172,7 @@ class Scope:
         self.seen: dict[int, _Frame] = {}
 
     def __enter__(self) -> Scope:
+        self._levels = active.get()
         self._root = _Frame(self, None, None, "", self.tree, set(), ())
         self._token: Token[Any] = _frame.set(self._root)
         return self
@@ -285,15 +287,19 @@ class _Frame:
     def make(self, name: str, shape: tuple[int, ...], init: Initializer, trainable: bool) -> Tensor:
         """A new parameter; what the initializer returned must have the shape asked for."""
         scope = self.scope
-        value: Any = init(scope.generator, shape, scope.dtype)  # type: ignore[arg-type]
-        what = f"shape {value.shape}" if isinstance(value, Tensor) else type(value).__name__
-        if what != f"shape {shape}":
-            raise LayerError(
-                f"{self.path}: the initializer of {name!r} returned {what}; expected a Tensor of shape {shape}"
-            )
-        return tensor(
-            value, device=scope.device, requires_grad=trainable, name=f"{self.path}.{name}" if trainable else None
-        )
+        # Inside a vmap or jvp of the model's own, parameters still belong to where the scope was opened.
+        token = active.set(scope._levels)
+        try:
+            value: Any = init(scope.generator, shape, scope.dtype)  # type: ignore[arg-type]
+            what = f"shape {value.shape}" if isinstance(value, Tensor) else type(value).__name__
+            if what != f"shape {shape}":
+                raise LayerError(
+                    f"{self.path}: the initializer of {name!r} returned {what}; expected a Tensor of shape {shape}"
+                )
+            label = f"{self.path}.{name}" if trainable else None
+            return tensor(value, device=scope.device, requires_grad=trainable, name=label)
+        finally:
+            active.reset(token)
 
     def siblings(self) -> str:
         """What the whole tree holds, for an error about a layer that it lacks."""

@@ -65,8 +65,9 @@ class Optimizer:
         with no_grad():
             for p in self._slots:
                 self._slots[p] = self.slots(p)
-        first = next(iter(self._slots))
-        self._lr: Tensor = tensor(asarray(lr).detach(), dtype=float64, device=first.device)
+        # assign() keeps dtype and device, so they are asked for once.
+        self._kinds: list[tuple[DType, Device]] = [(p.dtype, p.device) for p in self._slots]
+        self._lr: Tensor = tensor(asarray(lr).detach(), dtype=float64, device=self._kinds[0][1])
         self._check_lr(lr)
 
     # -- what a subclass writes -------------------------------------------------------------------------------------
@@ -111,15 +112,15 @@ class Optimizer:
         moved = False
         rates: dict[tuple[DType, Device], Tensor] = {}
         with no_grad():
-            for p, slots in self._slots.items():
+            for (p, slots), kind in zip(self._slots.items(), self._kinds, strict=True):
                 g = p.grad
                 if g is None:
                     continue
                 moved = True
-                key = p.dtype, p.device
-                if key not in rates:
-                    rates[key] = asarray(self._lr, dtype=key[0], device=key[1])
-                new, kept = self.update(p, g, rates[key], slots)
+                rate = rates.get(kind)
+                if rate is None:
+                    rate = rates[kind] = asarray(self._lr, dtype=kind[0], device=kind[1])
+                new, kept = self.update(p, g, rate, slots)
                 if kept.keys() != slots.keys():
                     raise OptimizerError(
                         f"the rule of {type(self).__name__} returned the slots {', '.join(kept) or 'none'}; expected "

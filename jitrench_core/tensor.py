@@ -100,7 +100,7 @@ class Tensor:
         def argmin(self, *, axis: int | None = None, keepdims: bool = False) -> Tensor: ...
         def all(self, *, axis: Any = None, keepdims: bool = False) -> Tensor: ...
         def any(self, *, axis: Any = None, keepdims: bool = False) -> Tensor: ...
-        def reshape(self, shape: int | tuple[int, ...]) -> Tensor: ...
+        def reshape(self, *shape: int | tuple[int, ...]) -> Tensor: ...
         def squeeze(self, axis: int | tuple[int, ...]) -> Tensor: ...
         def astype(self, dtype: Any) -> Tensor: ...
         def exp(self) -> Tensor: ...
@@ -381,10 +381,10 @@ def leaf(x: Tensor, name: str | None = None, *, identity: bool = False) -> Tenso
     With ``identity`` the graph goes on from the leaf to ``x``: that is how a transform takes its arguments.
     """
     if x.dtype.kind != "f":
-        kind = "complex numbers come later" if x.dtype.kind == "c" else "only floating-point numbers have one"
-        raise GradientError(
-            f"a {x.dtype} tensor cannot require a gradient: {kind}. Convert it, such as by dtype=jt.float64."
-        )
+        reason = "only floating-point numbers have one. Convert it, such as by dtype=jt.float64."
+        if x.dtype.kind == "c":
+            reason = "differentiating through complex numbers comes later. Track its real and imaginary part apart."
+        raise GradientError(f"a tensor of {x.dtype} cannot require a gradient: {reason}")
     levels = backends.active.get()
     data = x.data
     parents: tuple[Any, ...] = ()
@@ -392,7 +392,7 @@ def leaf(x: Tensor, name: str | None = None, *, identity: bool = False) -> Tenso
         data = levels[-1].lift(x if identity else Tensor(data))
     elif identity and x.node is not None:
         parents = (x.node,)
-    return Tensor(data, graph.Identity(data, parents) if identity else graph.Leaf(data, name))
+    return Tensor(data, graph.Identity(data, parents) if identity else graph.Leaf(data, x.device, name))
 
 
 def assign(target: Tensor, value: Tensor) -> None:
@@ -404,7 +404,7 @@ def assign(target: Tensor, value: Tensor) -> None:
     old, new = target.data, value.data
     like = old.dtype is new.dtype or target.dtype == value.dtype
     if not like or tuple(old.shape) != tuple(new.shape):
-        raise ShapeError(
+        raise (ShapeError if like else DTypeError)(
             f"in-place update of a {target.dtype} tensor of shape {target.shape} by a {value.dtype} value of shape "
             f"{value.shape}: it must keep shape and dtype; write x = x + y for a new tensor"
         )

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import jitrench_core as jt
 import numpy as np
 import pytest
 
-REFERENCE = json.loads(Path(__file__).with_name("data").joinpath("conventions_reference.json").read_text(encoding="utf-8"))
+import jitrench_core as jt
+
+REFERENCE = json.loads(
+    Path(__file__).with_name("data").joinpath("conventions_reference.json").read_text(encoding="utf-8")
+)
 
 
 def pow_(x, *e, exponent=None, base=None):

@@ -9,9 +9,10 @@ import pickle
 import threading
 from itertools import product
 
-import jitrench_core as jt
 import numpy as np
 import pytest
+
+import jitrench_core as jt
 from jitrench_core import graph
 from jitrench_core.op import zero
 
@@ -158,16 +159,16 @@ def test_retain_grad(T):
 
 
 def test_integers_have_no_gradient(T):
-    with pytest.raises(jt.GradientError, match="int64 tensor cannot require a gradient.*float64"):
+    with pytest.raises(jt.GradientError, match="tensor of int64 cannot require a gradient.*float64"):
         T([1, 2], requires_grad=True)
-    with pytest.raises(jt.GradientError, match="bool tensor"):
+    with pytest.raises(jt.GradientError, match="tensor of bool"):
         T([True], requires_grad=True)
     assert jt.grad(lambda x: x * x)(3).item() == 6.0  # a Python int is weak, so it may count as a float
     assert jt.Scalar(3).dtype == jt.float64
 
 
 def test_complex_says_that_it_comes_later(T):
-    with pytest.raises(jt.GradientError, match="complex numbers come later"):
+    with pytest.raises(jt.GradientError, match="complex numbers comes later"):
         T([1j], requires_grad=True)
     x = T(1.0, requires_grad=True)
     with pytest.raises(jt.GradientError, match="complex"):
@@ -307,13 +308,18 @@ def test_in_place_under_no_grad_keeps_the_node(T):
     assert p.tolist() == [0.0, 0.0]
 
 
+def test_reshape_takes_lengths_too(T):
+    assert T([1.0, 2.0]).reshape(2, 1).shape == T([1.0, 2.0]).reshape((2, 1)).shape == (2, 1)
+    assert T([[1.0, 2.0]]).reshape(-1).shape == (2,)
+
+
 def test_in_place_keeps_shape_and_dtype(T, backend):
     x = T([1.0, 2.0])
     with pytest.raises(jt.ShapeError, match="keep shape and dtype"):
         x += T([[1.0, 2.0]])
     i = T([1, 2])
     if backend == "numpy":
-        with pytest.raises(jt.ShapeError, match=r"int64.*float64"):
+        with pytest.raises(jt.DTypeError, match=r"int64.*float64"):
             i += 0.5
 
 
@@ -654,7 +660,8 @@ def test_a_rule_may_be_zero_none_or_missing(T):
     x, y = T(2.0, requires_grad=True), T(3.0, requires_grad=True)
     z = ops_sign(x, y)
     z.backward()
-    assert y.grad is None
+    assert (x.grad.item(), y.grad) == (0.0, None)
+    x.zero_grad()
     assert not ops_sign(T(2.0), y).requires_grad
     assert jt.grad(lambda x: ops_sign(x, 1.0))(T(2.0)).item() == 0.0
 
@@ -735,7 +742,7 @@ def test_bad_calls(T):
     with pytest.raises(jt.DTypeError, match=r"sin\(\) takes Tensors, arrays.*got str"):
         jt.sin("a")
     with pytest.raises(jt.DTypeError, match=r"add\(\) takes Tensors.*got list"):
-        x + [1.0, 2.0]
+        x + [1.0, 2.0]  # noqa: RUF005
     with pytest.raises(jt.ShapeError, match=r"add\(\): shapes \(2,\) and \(3,\) do not broadcast.*float64 \(2,\)"):
         x + T([1.0, 2.0, 3.0])
     with pytest.raises(jt.ShapeError, match=r"matmul\(\): shapes \(2,\) and \(3, 3\) do not fit"):

@@ -9,8 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import jitrench_nn as nn
 import pytest
+
+import jitrench_nn as nn
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import math
 import threading
 from dataclasses import dataclass
 
-import jitrench_core as jt
-import jitrench_nn as nn
 import numpy as np
 import pytest
+
+import jitrench_core as jt
+import jitrench_nn as nn
 from jitrench_core.layer import LayerError, Scope
+from jitrench_core.testing import check_op
 
 
 def mlp(x):
@@ -154,9 +158,31 @@ def test_under_vmap_and_jvp(backend, close):
     params = nn.init(mlp, (None, 3), seed=2, device=backend)
     x = jt.random.Generator(0, device=backend).normal((6, 3))
     close(jt.vmap(lambda row: nn.apply(mlp, params, row))(x), nn.apply(mlp, params, x))
-    y, dy = jt.jvp(lambda x: nn.apply(mlp, params, x), (x,), (jt.ones_like(x),))
+    _, dy = jt.jvp(lambda x: nn.apply(mlp, params, x), (x,), (jt.ones_like(x),))
     near = nn.apply(mlp, params, x + 1e-6), nn.apply(mlp, params, x - 1e-6)
     close(dy, (near[0] - near[1]).numpy() / 2e-6, tol=1e-8)
+
+
+def test_a_model_may_use_transforms(backend):
+    """Its parameters do not belong to its vmap."""
+
+    def model(x):
+        return jt.vmap(lambda row: nn.Linear(3)(row))(x)
+
+    params = nn.init(model, (2, 4), device=backend)
+    weight = params["Linear_1"]["weight"]
+    assert weight.tolist() == nn.init(nn.Linear(3), (2, 4))["Linear_1"]["weight"].tolist()
+    nn.apply(model, params, jt.ones((5, 4), device=backend)).sum().backward()
+    assert weight.grad.tolist() == [[5.0] * 4] * 3
+
+
+def test_an_ensemble_by_vmap(backend, close):
+    """One axis more on every parameter: several networks at once."""
+    several = [nn.init(mlp, (None, 3), seed=i, device=backend) for i in range(4)]
+    layers = {k: list(v) for k, v in several[0].items()}
+    stacked = {k: {n: jt.stack([p[k][n] for p in several]) for n in names} for k, names in layers.items()}
+    x = jt.random.Generator(0, device=backend).normal((6, 3))
+    close(jt.vmap(lambda p: nn.apply(mlp, p, x))(stacked), [nn.apply(mlp, p, x).tolist() for p in several])
 
 
 # -- names and sharing ------------------------------------------------------------------------------------------------
@@ -479,7 +505,10 @@ def test_cross_entropy_keeps_float32(T):
 
 def test_cross_entropy_has_second_derivatives(T, close):
     t = T([2, 0])
-    f = lambda x: nn.cross_entropy(x, t)
+
+    def f(x):
+        return nn.cross_entropy(x, t)
+
     x = T([[0.3, -0.2, 0.5], [1.0, 0.1, -0.4]])
     v = T([[0.2, 0.1, -0.3], [0.5, -0.6, 0.7]])
     hvp = jt.grad(lambda x: jt.sum(jt.grad(f)(x) * v))(x)
@@ -516,6 +545,11 @@ def test_losses_are_ops_of_the_catalogue():
     assert jt.registry.ops["cross_entropy"] is nn.cross_entropy
     assert nn.cross_entropy.op.owner == "nn"
     assert jt.registry.layers["Linear"] is nn.Linear
+
+
+@pytest.mark.parametrize("loss", [nn.mse_loss, nn.cross_entropy], ids=lambda f: f.__name__)
+def test_losses_pass_the_battery(loss, backend):
+    check_op(loss, backend)
 
 
 def test_accuracy(T):
@@ -602,3 +636,19 @@ def test_a_scope_can_be_opened_by_anyone():
     assert tree["Linear_2"]["bias"].tolist() == [0.0, 0.0]
     with Scope(tree):
         assert mlp(jt.zeros((1, 3))).shape == (1, 2)
+
+
+MODULES = [
+    "jitrench_nn",
+    *(f"jitrench_nn.{name}" for name in ("functional", "initializers", "layers", "losses", "weights")),
+    "jitrench_optim",
+    "jitrench_optim.rules",
+]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_docstrings(name):
+    module = importlib.import_module(name)
+    assert doctest.testmod(module).failed == 0
+    for public in getattr(module, "__all__", ()):
+        assert (getattr(module, public).__doc__ or "").strip(), f"{name}.{public} has no docstring"

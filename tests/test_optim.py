@@ -7,9 +7,10 @@ import json
 from collections import namedtuple
 from pathlib import Path
 
+import pytest
+
 import jitrench_core as jt
 import jitrench_optim as optim
-import pytest
 from jitrench_core.optimizer import OptimizerError
 
 REFERENCE = json.loads((Path(__file__).parent / "data" / "optim_reference.json").read_text())
@@ -233,7 +234,7 @@ def test_a_rule_keeps_to_its_declaration(T):
     x.grad = T([1.0], "float32")
     with pytest.raises(OptimizerError, match="the rule of Loose returned the slots none; expected v"):
         Loose([x]).step()
-    with pytest.raises(jt.ShapeError, match="in-place update of a float32 tensor"):
+    with pytest.raises(jt.DTypeError, match="in-place update of a float32 tensor"):
         Wide([x]).step()
     with pytest.raises(NotImplementedError, match="Empty has no rule: write def update"):
         Empty([x]).step()
@@ -242,5 +243,5 @@ def test_a_rule_keeps_to_its_declaration(T):
 def test_the_registry_knows_them():
     assert jt.registry.optimizers["SGD"] is optim.SGD
     assert jt.registry.optimizers.owners["Adam"] == "optim"
-    with pytest.raises(jt.NotFoundError, match="no optimizer 'Adm' is installed. Did you mean 'Adam'"):
+    with pytest.raises(jt.NotFoundError, match=r"no optimizer 'Adm' is installed\. Did you mean 'Adam'"):
         jt.registry.optimizers["Adm"]

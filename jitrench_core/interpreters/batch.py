@@ -105,6 +105,8 @@ class _Namespace:
         self.op = op
 
     def __getattr__(self, name: str) -> Any:
+        if name == "linalg":  # the same functions, as the standard spells them
+            return self
         import jitrench_core
 
         function = getattr(jitrench_core, name, None)

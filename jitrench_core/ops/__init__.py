@@ -95,8 +95,16 @@ for _name, _function in OPERATORS.items():
     ATTACHED[f"__i{_name}__"] = _in_place(_function)
 METHODS = (
     "sum", "mean", "prod", "max", "min", "var", "std", "argmax", "argmin", "all", "any",
-    "reshape", "squeeze", "astype", "exp", "log", "sqrt",
+    "squeeze", "astype", "exp", "log", "sqrt",
 )  # fmt: skip
+
+
+def _reshape(self: Tensor, *shape: Any) -> Tensor:
+    """``x.reshape(2, 3)`` or ``x.reshape((2, 3))``: the same elements in row-major order in another shape."""
+    return shapes.reshape(self, shape[0] if len(shape) == 1 else shape)
+
+
+ATTACHED["reshape"] = _reshape
 for _name, _function in (*ATTACHED.items(), *((name, _BUILTIN[name]) for name in METHODS)):
     setattr(Tensor, _name, _function)
 
@@ -116,9 +124,8 @@ def _match_dtype(r: Any, parent: Any) -> Any:
     return shapes.astype(r, dtype)
 
 
-def _zeros(shape: Any, dtype: Any, like: Any) -> Any:
-    core = owner(type(like.data)).core_dtype(dtype)
-    return creation.zeros(tuple(shape), dtype=core, device=like.device)
+def _zeros(shape: Any, dtype: Any, device: Any) -> Any:
+    return creation.zeros(tuple(shape), dtype=device.backend.core_dtype(dtype), device=device)
 
 
 graph.ops = SimpleNamespace(

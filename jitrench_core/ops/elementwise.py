@@ -85,10 +85,18 @@ tanh = unary("tanh", "The hyperbolic tangent.", vjp=lambda g, y: g * (1 - y * y)
 asinh = unary("asinh", "The inverse hyperbolic sine.", vjp=lambda g, x: g / sqrt(1 + x * x))
 acosh = unary("acosh", "The inverse hyperbolic cosine.", vjp=lambda g, x: g / sqrt(x * x - 1), domain=(1.2, 4.0))
 atanh = unary("atanh", "The inverse hyperbolic tangent.", vjp=lambda g, x: g / (1 - x * x), domain=(-0.9, 0.9))
+
+
+def _over_r2(x: Any, x1: Any, x2: Any) -> Any:
+    """x / (x1^2 + x2^2); zero at the origin."""
+    r2 = x1 * x1 + x2 * x2
+    return where(r2 == 0, 0.0, x / where(r2 == 0, 1.0, r2))
+
+
 atan2 = binary(
     "atan2",
-    "The angle of the point (x2, x1), in radians.",
-    vjp={"x1": lambda g, x1, x2: g * x2 / (x1 * x1 + x2 * x2), "x2": lambda g, x1, x2: -g * x1 / (x1 * x1 + x2 * x2)},
+    "The angle of the point (x2, x1), in radians; its slopes at the origin are 0.",
+    vjp={"x1": lambda g, x1, x2: g * _over_r2(x2, x1, x2), "x2": lambda g, x1, x2: -g * _over_r2(x1, x1, x2)},
     domain=(0.3, 2.0),
 )
 
@@ -101,7 +109,7 @@ def sigmoid(xp: Any, x: Any, /) -> Any:
     return xp.exp(xp.minimum(x, 0)) / (1.0 + xp.exp(-xp.abs(x)))  # where() takes twice as long on random signs
 
 
-@op(elementwise=True, vjp=lambda g, y: where(y > 0, g, 0.0), domain=(0.2, 3.0))
+@op(elementwise=True, vjp=lambda g, y: where(y <= 0, 0.0, g), domain=(0.2, 3.0))
 def relu(xp: Any, x: Any, /) -> Any:
     """The larger of x and 0; its slope at 0 is 0."""
     return xp.maximum(x, 0)

@@ -67,6 +67,12 @@ def value_and_grad(
         with graph.enable_grad():
             result = f(*inner, **kwargs)
         y, aux = result if has_aux else (result, None)
+        if isinstance(y, (int, float)):
+            raise GradientError(
+                f"grad needs a function that computes with tensors; this one returned the {type(y).__name__} {y!r}, to "
+                f"which nothing was recorded. Use jt.sin and the like in place of math's, and no float() or .item() on the "
+                f"way; for a constant return jt.asarray({y!r})"
+            )
         if y is None or isinstance(y, (str, list, tuple, dict)):
             raise GradientError(
                 f"grad needs a function with a scalar result; this one returned {type(y).__name__}"

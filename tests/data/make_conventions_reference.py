@@ -19,7 +19,7 @@ WIDE = [-1000.0, -1.0, 0.0, 1.0, 1000.0]
 
 CASES = [
     ("abs", [[-1.0, 0.0, 2.0]], {}),
-    ("relu", [[-1.0, 0.0, 2.0]], {}),
+    ("relu", [[-1.0, 0.0, 2.0, NAN]], {}),
     ("sign", [[-1.0, 0.0, 2.0]], {}),
     ("floor", [[-1.5, 0.0, 2.5]], {}),
     ("sqrt", [[0.0, 4.0]], {}),
@@ -34,7 +34,7 @@ CASES = [
     *(("pow", [[0.0, 1.0, 2.0]], {"exponent": e}) for e in (2, 3, 1, 0, 0.5, 2.5, -1)),
     *(("pow", [[0.0, 1.0, 2.0]], {"base": b}) for b in (2.0, 0.0)),
     ("pow", [[0.0, 0.0, 1.0, 2.0, 3.0], [0.0, 2.0, 0.0, -1.0, 2.5]], {}),
-    ("atan2", [[1.0, -2.0, 0.0], [2.0, -1.0, 1.0]], {}),
+    ("atan2", [[1.0, -2.0, 0.0, 0.0], [2.0, -1.0, 1.0, 0.0]], {}),
     ("remainder", [[5.3, -5.3, 5.3], [2.0, 2.0, -2.0]], {}),
     ("max", [[[1.0, 3.0, 3.0], [2.0, 2.0, 1.0]]], {"axis": 1}),
     ("min", [[[1.0, 3.0, 3.0], [2.0, 2.0, 1.0]]], {"axis": 0}),
@@ -51,7 +51,7 @@ CASES = [
 TORCH = {
     "clip": lambda x, *bounds, **attrs: torch.clamp(x, *bounds, **attrs),
     "pow": lambda x, *e, exponent=None, base=None: (
-        x**e[0] if e else x**exponent if exponent is not None else torch.tensor(base, dtype=x.dtype) ** x
+        x ** e[0] if e else x**exponent if exponent is not None else torch.tensor(base, dtype=x.dtype) ** x
     ),
     "max": lambda x, axis: torch.amax(x, axis),
     "min": lambda x, axis: torch.amin(x, axis),
@@ -76,11 +76,15 @@ def main() -> None:
                 "arrays": arrays,
                 "attrs": attrs,
                 "value": y.tolist(),
-                "gradients": [(torch.zeros_like(t) if g is None else g).tolist() for t, g in zip(tensors, gradients)],
+                "gradients": [
+                    (torch.zeros_like(t) if g is None else g).tolist() for t, g in zip(tensors, gradients, strict=True)
+                ],
             }
         )
     out = {"made with": f"PyTorch {torch.__version__}", "weights of the outputs": "1, 2, 3, ...", "cases": rows}
-    Path(__file__).with_name("conventions_reference.json").write_text(json.dumps(out, indent=1) + "\n", encoding="utf-8")
+    Path(__file__).with_name("conventions_reference.json").write_text(
+        json.dumps(out, indent=1) + "\n", encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":
