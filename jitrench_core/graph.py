@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, final
 
-from .errors import FreedGraphError, GradientError, OpError, ShapeError
+from .errors import DeviceMismatchError, FreedGraphError, GradientError, OpError, ShapeError
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -324,8 +324,14 @@ def _seed(y: Tensor, seed: Tensor | None) -> Tensor:
                 f"first (for example with .sum()), or pass the weights of the outputs: backward(grad)."
             )
         seed = ops.ones_like(y)
-    elif seed.data.shape != y.data.shape:
-        raise ShapeError(f"the incoming gradient has shape {tuple(seed.shape)}, the output has {tuple(y.shape)}")
+    elif seed.shape != y.shape:
+        raise ShapeError(f"the incoming gradient has shape {seed.shape}, the output has {y.shape}")
+    elif seed.device != y.device:
+        raise DeviceMismatchError(
+            f"the incoming gradient is on {seed.device}, the output on {y.device}: move it first, by .to(...)"
+        )
+    elif seed.dtype != y.dtype:
+        seed = ops.match_dtype(seed, y)
     if y.dtype.kind != "f":
         raise GradientError(
             f"backward from a {y.dtype} tensor: only real floating-point outputs have gradients so far"

@@ -259,7 +259,8 @@ class Tensor:
                 "backward from a tensor that nothing recorded: no input requires a gradient, or it was computed under "
                 "jt.no_grad() or after detach(). Create an input with requires_grad=True."
             )
-        seed = grad if grad is None else graph.ops.asarray(grad, device=self.device)
+        here = self.device if isinstance(grad, (int, float, list, tuple)) else None
+        seed = None if grad is None else graph.ops.asarray(grad, device=here)
         graph.backward(self, seed, retain_graph, create_graph)
 
     def detach(self) -> Tensor:

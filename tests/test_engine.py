@@ -100,6 +100,15 @@ def test_grad_weights_a_non_scalar_output(T):
         (x * x).backward(T([1.0, 2.0, 3.0]))
 
 
+def test_a_seed_takes_the_outputs_dtype_and_must_be_on_its_device(T, backend):
+    x = T([1.0, 2.0], dtype="float32", requires_grad=True)
+    (x + 1.0).backward(T([1, 2]))
+    assert (x.grad.dtype, x.grad.tolist()) == (jt.float32, [1.0, 2.0])
+    other = "strict:1" if backend != "strict:1" else "strict:0"
+    with pytest.raises(jt.DeviceMismatchError, match=rf"gradient is on {other}, the output on {backend}"):
+        (x + 1.0).backward(jt.tensor([1.0, 1.0], device=other))
+
+
 def test_a_freed_graph_says_so(T):
     x = T(2.0, requires_grad=True)
     y = x * x
