@@ -16,14 +16,13 @@ from . import graph
 from .backend import KernelTable, MixedOwners, owner
 from .errors import (
     BackendError,
-    BoundsError,
-    DeviceMismatchError,
     DTypeError,
     GradientError,
     OpError,
     ShapeError,
     suggest,
 )
+from .explain import explain, mismatch
 from .graph import DONE, G_INPUT, ONLY_G, RAW, SAME, Identity, MultiNode, Node, Output, modes
 from .graph import recording as is_recording
 from .signature import METADATA, REQUIRED, Signature, parameters
@@ -363,7 +362,7 @@ class Op:
         try:
             result = kernel(*data, **attrs)
         except Exception as e:
-            self.explain(e, arrays)
+            explain(self, e, arrays)
             raise
         y, aux = (result[0], result[1:]) if self.aux else (result, ())
         made = self.record(nodes, data, attrs, y, aux)
@@ -376,7 +375,7 @@ class Op:
         first = None
         for x in arrays:
             if type(x) is not Tensor and type(x) not in RAW:
-                x = self._operand(x)
+                x = self.operand(x)
             operands.append(x)
             if type(x) is Tensor:
                 cls = type(x.data)
@@ -407,10 +406,10 @@ class Op:
                 data.append(who.lift(x))
                 nodes.append(None)
             else:
-                raise self._mismatch(operands)
+                raise mismatch(self, operands)
         return data, nodes, self.kernels[type(cast(Tensor, first).data)]
 
-    def _operand(self, x: Any) -> Any:
+    def operand(self, x: Any) -> Any:
         """A Tensor or a weak Python scalar of what the user passed."""
         if any(c.__name__ == "generic" and c.__module__ == "numpy" for c in type(x).__mro__):
             return x.item()
@@ -423,33 +422,6 @@ class Op:
                 f"{self.name}() takes Tensors, arrays of an installed backend and Python numbers; got "
                 f"{type(x).__qualname__}. Make a tensor of it first: jt.asarray(...)."
             ) from None
-
-    def _mismatch(self, operands: Iterable[Any]) -> DeviceMismatchError:
-        return DeviceMismatchError(
-            f"{self.name}() got operands on different devices: {_describe(operands)}. Nothing is moved silently: "
-            f"move one first, such as x.to({str(next(x for x in operands if type(x) is Tensor).device)!r})."
-        )
-
-    def explain(self, error: Exception, arrays: tuple[Any, ...]) -> None:
-        """Raise a better error where the operands tell why the kernel failed; else note them on ``error``."""
-        if type(error).__module__.startswith("jitrench_core"):
-            return
-        arrays = tuple(x if type(x) is Tensor or type(x) in RAW else self._operand(x) for x in arrays)
-        shapes = [tuple(x.shape) for x in arrays if type(x) is Tensor]
-        devices = {str(x.device) for x in arrays if type(x) is Tensor and not owner(type(x.data)).depth}
-        if len(devices) > 1:
-            raise self._mismatch(arrays) from error
-        if self.elementwise and not _broadcast(shapes):
-            raise ShapeError(
-                f"{self.name}(): shapes {' and '.join(map(str, shapes))} do not broadcast: from the last axis back, lengths "
-                f"must be equal or 1. Operands: {_describe(arrays)}."
-            ) from error
-        if self.check_rule is not None:
-            self.check_rule(*arrays)
-        ours = {ValueError: ShapeError, IndexError: BoundsError, TypeError: DTypeError}.get(type(error))
-        if self.owner == "jitrench-core" and (ours is not None or type(error).__name__ == "AxisError"):
-            raise (ours or ShapeError)(f"{self.name}(): {error}. Operands: {_describe(arrays)}.") from error
-        error.add_note(f"in {self.name}() of {_describe(arrays)}")
 
     def record(
         self, nodes: list[Any], data: list[Any], attrs: dict[str, Any], y: Any, aux: tuple[Any, ...] = ()
@@ -590,22 +562,6 @@ class Op:
         gradients = iter(cast(list[Any], found))
         return [next(gradients) if w else None for w in wanted]
 
-    def environment(
-        self, arrays: tuple[Any, ...], attrs: dict[str, Any], y: Any, aux: tuple[Any, ...]
-    ) -> dict[str, Any]:
-        """Every name a rule may take, but for ``g`` and ``needs``, with its value for one call on ``arrays``."""
-        n = len(self.arrays)
-        env: dict[str, Any] = dict(zip(self.arrays, arrays, strict=False)) | self.attrs | attrs | {"y": y}
-        env |= {f"{k}_shape": getattr(x, "shape", ()) for k, x in zip(self.arrays, arrays, strict=False)}
-        env |= {f"{k}_dtype": getattr(x, "dtype", None) for k, x in zip(self.arrays, arrays, strict=False)}
-        if self.variadic:
-            env[self.variadic] = arrays[n:]
-            env[f"{self.variadic}_shape"] = tuple(getattr(x, "shape", ()) for x in arrays[n:])
-        for name, value in zip(self.aux, aux, strict=True):
-            formula = self.aux_formulas.get(name)
-            env[name] = value if formula is None else formula(*[env[p] for p in parameters(formula)])
-        return env
-
     def unbroadcast(self, r: Tensor, parent: Any) -> Tensor:
         """Undo broadcasting in the gradient of an elementwise op's input; any other op must return the exact shape."""
         if self.elementwise:
@@ -634,19 +590,6 @@ def _meta(v: Any) -> Any:
     return tuple(map(_meta, v)) if type(v) is tuple else v if type(v) in RAW else Meta(v)
 
 
-def _describe(operands: Iterable[Any]) -> str:
-    return ", ".join(
-        f"{x.dtype} {x.shape} on {x.device}" if type(x) is Tensor else f"{type(x).__name__} {x!r}" for x in operands
-    )
-
-
-def _broadcast(shapes: list[tuple[int, ...]]) -> bool:
-    for lengths in zip(*[(1,) * (max(map(len, shapes)) - len(s)) + s for s in shapes], strict=True):
-        if len(set(lengths) - {1}) > 1:
-            return False
-    return True
-
-
 def _rename(function: Any, name: str) -> Any:
     """A lambda in a table gets a name that means something in a traceback."""
     if getattr(function, "__name__", "") == "<lambda>":
@@ -669,7 +612,7 @@ def _unary(op: Op) -> Callable[..., Any]:
         try:
             y = kernels[type(data)](data)
         except Exception as e:
-            op.explain(e, (x,))
+            explain(op, e, (x,))
             raise
         if node is None or (modes and not is_recording()):
             return Tensor(y)
@@ -707,7 +650,7 @@ def _binary(op: Op) -> Callable[..., Any]:
         except MixedOwners:
             return op.apply((x1, x2), {})
         except Exception as e:
-            op.explain(e, (x1, x2))
+            explain(op, e, (x1, x2))
             raise
         if n1 is None:
             if n2 is None:
@@ -749,7 +692,7 @@ def _attributed(op: Op) -> Callable[..., Any]:
         try:
             y = kernels[type(data)](data, **attrs)
         except Exception as e:
-            op.explain(e, (x,))
+            explain(op, e, (x,))
             raise
         if node is None or (modes and not is_recording()):
             return Tensor(y)

@@ -16,7 +16,7 @@ CORE = ROOT / "jitrench_core"
 STOREYS = [
     {"errors", "dtypes"},
     {"backend"},
-    {"graph", "tensor", "signature", "op"},
+    {"graph", "tensor", "signature", "explain", "op"},
     {"registry"},
     {"hookspecs", "plugins"},
     {"ops"},

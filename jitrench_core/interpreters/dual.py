@@ -77,7 +77,7 @@ def tangent(op: Op, primals: Any, tangents: Any, attrs: Any, y: Any, aux: Any) -
     names = {(op.inputs[min(i, n)] if op.variadic else op.inputs[i]) for i, _ in moved}
     if names <= set(op.linear):
         return _linear(op, primals, tangents, attrs)
-    environment = op.environment(primals, attrs, y, aux)
+    env = environment(op, primals, attrs, y, aux)
     if op.elementwise and op.rule_for_all is None and op.outputs == 1:
         total = None
         for i, t in moved:
@@ -85,10 +85,25 @@ def tangent(op: Op, primals: Any, tangents: Any, attrs: Any, y: Any, aux: Any) -
             if rule is None or rule is zero:
                 continue
             t = t if t.shape == y.shape else broadcast_to(t, y.shape)
-            part = rule(*[t if p == "g" else environment[p] for p in parameters(rule)])
+            part = rule(*[t if p == "g" else env[p] for p in parameters(rule)])
             total = part if total is None else total + part
         return total
-    return _transpose(op, primals, moved, environment, y)
+    return _transpose(op, primals, moved, env, y)
+
+
+def environment(op: Op, arrays: tuple[Any, ...], attrs: dict[str, Any], y: Any, aux: tuple[Any, ...]) -> dict[str, Any]:
+    """Every name a rule may take, but for ``g`` and ``needs``, with its value for one call on ``arrays``."""
+    n = len(op.arrays)
+    env: dict[str, Any] = dict(zip(op.arrays, arrays, strict=False)) | op.attrs | attrs | {"y": y}
+    env |= {f"{k}_shape": getattr(x, "shape", ()) for k, x in zip(op.arrays, arrays, strict=False)}
+    env |= {f"{k}_dtype": getattr(x, "dtype", None) for k, x in zip(op.arrays, arrays, strict=False)}
+    if op.variadic:
+        env[op.variadic] = arrays[n:]
+        env[f"{op.variadic}_shape"] = tuple(getattr(x, "shape", ()) for x in arrays[n:])
+    for name, value in zip(op.aux, aux, strict=True):
+        formula = op.aux_formulas.get(name)
+        env[name] = value if formula is None else formula(*[env[p] for p in parameters(formula)])
+    return env
 
 
 def _has_rule(op: Op, name: str) -> None:
@@ -111,7 +126,7 @@ def _linear(op: Op, primals: Any, tangents: Any, attrs: Any) -> Any:
     return total
 
 
-def _transpose(op: Op, primals: Any, moved: Any, environment: dict[str, Any], y: Any) -> Any:
+def _transpose(op: Op, primals: Any, moved: Any, env: dict[str, Any], y: Any) -> Any:
     """Run the vjp rules on a gradient v that is a leaf, and differentiate <rules(v), tangents> with respect to v."""
     ys = y if op.outputs > 1 else (y,)
     vs = [leaf(zeros_like(part), identity=True) for part in ys]
@@ -124,9 +139,7 @@ def _transpose(op: Op, primals: Any, moved: Any, environment: dict[str, Any], y:
             if op.variadic:
                 needs = (*needs[:n], any(needs[n:]))
             rule: Any = op.rule_for_all
-            found = list(
-                rule(*[v if p == "g" else needs if p == "needs" else environment[p] for p in parameters(rule)])
-            )
+            found = list(rule(*[v if p == "g" else needs if p == "needs" else env[p] for p in parameters(rule)]))
             if op.variadic:
                 found[n:] = found[n] or []
             pairs = [(found[i], t, primals[i]) for i, t in moved]
@@ -135,7 +148,7 @@ def _transpose(op: Op, primals: Any, moved: Any, environment: dict[str, Any], y:
                 rule = op.rules.get(op.inputs[min(i, n)] if op.variadic else op.inputs[i])
                 if rule is None or rule is zero:
                     continue
-                r = rule(*[v if p == "g" else environment[p] for p in parameters(rule)])
+                r = rule(*[v if p == "g" else env[p] for p in parameters(rule)])
                 pairs.append((r[i - n] if op.variadic and i >= n else r, t, primals[i]))
         outputs, seeds = [], []
         for r, t, x in pairs:

@@ -1,0 +1,57 @@
+"""Why a call failed: built only after something did, so that the fast path pays nothing for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from .backend import owner
+from .errors import BoundsError, DeviceMismatchError, DTypeError, ShapeError
+from .graph import RAW
+from .tensor import Tensor
+
+if TYPE_CHECKING:
+    from .op import Op
+
+
+def explain(op: Op, error: Exception, arrays: tuple[Any, ...]) -> None:
+    """Raise a better error where the operands tell why the kernel failed; else note them on ``error``."""
+    if type(error).__module__.startswith("jitrench_core"):
+        return
+    arrays = tuple(x if type(x) is Tensor or type(x) in RAW else op.operand(x) for x in arrays)
+    tensors = [x for x in arrays if type(x) is Tensor]
+    if len({str(x.device) for x in tensors if not owner(type(x.data)).depth}) > 1:
+        raise mismatch(op, arrays) from error
+    if op.elementwise and not _broadcast([x.shape for x in tensors]):
+        raise ShapeError(
+            f"{op.name}(): shapes {' and '.join(str(x.shape) for x in tensors)} do not broadcast: from the last axis back, "
+            f"lengths must be equal or 1. Operands: {describe(arrays)}."
+        ) from error
+    if op.check_rule is not None:
+        op.check_rule(*arrays)
+    ours = {ValueError: ShapeError, IndexError: BoundsError, TypeError: DTypeError}.get(type(error))
+    if op.owner == "jitrench-core" and (ours is not None or type(error).__name__ == "AxisError"):
+        raise (ours or ShapeError)(f"{op.name}(): {error}. Operands: {describe(arrays)}.") from error
+    error.add_note(f"in {op.name}() of {describe(arrays)}")
+
+
+def mismatch(op: Op, operands: Iterable[Any]) -> DeviceMismatchError:
+    """The error for operands on different backends or devices."""
+    first = next(x for x in operands if type(x) is Tensor)
+    return DeviceMismatchError(
+        f"{op.name}() got operands on different devices: {describe(operands)}. Nothing is moved silently: move one first, "
+        f"such as x.to({str(first.device)!r})."
+    )
+
+
+def describe(operands: Iterable[Any]) -> str:
+    """``float64 (2,) on numpy, float 3.0``"""
+    return ", ".join(
+        f"{x.dtype} {x.shape} on {x.device}" if type(x) is Tensor else f"{type(x).__name__} {x!r}" for x in operands
+    )
+
+
+def _broadcast(shapes: list[tuple[int, ...]]) -> bool:
+    wide = max(map(len, shapes))
+    padded = [(1,) * (wide - len(s)) + s for s in shapes]
+    return all(len(set(lengths) - {1}) <= 1 for lengths in zip(*padded, strict=True))
