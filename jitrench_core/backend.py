@@ -172,6 +172,10 @@ class Backend:
             found = self._core[native] = candidate
         return found
 
+    def detach(self, array: Any) -> Any:
+        """The array without what an interpreter adds to it; a library's own array is that already."""
+        return array
+
     def device_of(self, array: Any) -> Device:
         """The device that holds ``array``."""
         index = self.index_of(array)

@@ -95,13 +95,14 @@ class Leaf:
 class Identity:
     """A transform's own node for an argument, on top of what recorded it: the same tensor passed twice stays apart."""
 
-    __slots__ = ("dtype", "grad", "name", "parents", "shape")
+    __slots__ = ("done", "dtype", "grad", "name", "parents", "shape")
     op: ClassVar[None] = None
 
     def __init__(self, data: Any, parents: tuple[Any, ...] = ()) -> None:
         self.shape = data.shape
         self.dtype = data.dtype
         self.parents = parents
+        self.done = False  # set when its transform returns: nobody will differentiate by it again
 
 
 @final
@@ -161,36 +162,39 @@ RAW = frozenset({bool, int, float, complex, type(None)})  # what a rule gets as 
 # Not empty while any thread is inside no_grad or enable_grad: only then is the context variable asked, so that the
 # fast path pays one truth test.
 modes: list[None] = []
-_recording: ContextVar[bool] = ContextVar("recording", default=True)
+_recording: ContextVar[tuple[bool, ...]] = ContextVar("recording", default=(True,))
 _debugging: list[None] = []
 
 
 def recording() -> bool:
     """Whether operations on tracked tensors are recorded, here and now."""
-    return not modes or _recording.get()
+    return not modes or _recording.get()[-1]
 
 
 class _Mode:
-    """A context manager and decorator that sets the recording mode of the current thread or task."""
+    """A context manager and decorator that sets the recording mode of the current thread or task; it has no state."""
 
     value: ClassVar[bool]
-    tokens: list[Any]
 
     def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
         self = object.__new__(cls)
-        self.tokens = []
         return self if function is None else self(function)
 
     def __enter__(self) -> None:
         modes.append(None)
-        self.tokens.append(_recording.set(self.value))
+        _recording.set((*_recording.get(), self.value))
 
     def __exit__(self, *exc: object) -> None:
-        _recording.reset(self.tokens.pop())
+        _recording.set(_recording.get()[:-1])
         modes.pop()
 
     def __call__(self, function: F) -> F:
         mode = type(self)
+        if getattr(function, "__code__", None) and function.__code__.co_flags & 0x2A0:  # generators and coroutines
+            raise OpError(
+                f"@jt.{mode.__name__} of the generator or coroutine {function.__name__!r} would end before its body runs: "
+                f"write `with jt.{mode.__name__}():` inside it"
+            )
 
         @wraps(function)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -256,17 +260,19 @@ def grad(
         targets = set(inputs)
         foreign = any(leaf not in targets for leaf in leaves)
         if record is None:
-            record = (foreign or tracked) and recording()
+            record = recording() and (tracked or any(leaf not in targets and _alive(leaf) for leaf in leaves))
         # Nodes exist only above leaves: when all leaves are wanted and nothing else is, every path leads to one.
         if foreign or len(leaves) != len(targets):
             counts, needed = _prune(counts, targets)
     if tracked and not record:
-        grads = {node: g.detach() for node, g in grads.items()}
+        grads = {node: type(g)(g.data) for node, g in grads.items()}
     freed = None if retain or record else Freed(_caller()) if _debugging else FREED
     ready = [node for node in grads if counts.get(node) == 0]
     kept = _loop(
         grads, counts, ready, needed, None if inputs is None else targets, bool(record), freed, type(outputs[0])
     )
+    for node, g in kept.items():
+        kept[node] = type(g)(g.data, g.node)  # a Tensor of its own for each: it may be updated in place
     if inputs is not None:
         return [kept.get(node) for node in inputs]
     for leaf in leaves:  # one that only rules of zero lead to
@@ -473,10 +479,19 @@ def backward(output: Tensor, seed: Tensor | None, retain: bool, record: bool) ->
 
 def detached(y: Tensor) -> Tensor:
     """``y`` as a transform returns it: without its graph where the transform's own backward consumed that."""
-    node = y.node
-    call = node.parents[0] if type(node) is Output else node
+    call = y.node.parents[0] if type(y.node) is Output else y.node
     consumed = not call.parents if type(call) is Identity else type(getattr(call, "saved", None)) is Freed
-    return y.detach() if consumed else y
+    return type(y)(y.data, None if consumed else y.node)
+
+
+def still_tracked(y: Tensor) -> Tensor:
+    """``y`` without its graph where that leads only to arguments of transforms that have returned."""
+    alive = y.node is not None and any(map(_alive, _count([y.node])[1]))
+    return type(y)(y.data, y.node if alive else None)
+
+
+def _alive(leaf: Any) -> bool:
+    return not (type(leaf) is Identity and leaf.done)
 
 
 def freed_error(node: Any) -> FreedGraphError:

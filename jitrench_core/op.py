@@ -192,6 +192,11 @@ class Op:
                 raise OpError(f"op {self.name!r} declares no aux {name!r} (aux={self.aux})")
 
             def add(rule: Any) -> Any:
+                kinds = {kind for kind, _ in self._plan(rule, f"the formula of aux {name!r}")}
+                if kinds & {G, OUTPUT, AUX}:
+                    raise OpError(
+                        f"the formula of aux {name!r} of op {self.name!r} may name inputs and attributes alone"
+                    )
                 self.aux_formulas[name] = _rename(rule, f"{self.name}_aux_{name}")
                 return rule
 
@@ -416,7 +421,8 @@ class Op:
         if isinstance(x, (bool, int, float, complex)):
             return next(cast(Any, cls)(x) for cls in (bool, int, float, complex) if isinstance(x, cls))
         try:
-            return Tensor(x) if owner(type(x)) else x
+            who = owner(type(x))
+            return Tensor(x if who.depth else who.asarray(x, index=who.index_of(x)))  # a subclass becomes a plain array
         except BackendError:
             raise DTypeError(
                 f"{self.name}() takes Tensors, arrays of an installed backend and Python numbers; got "
@@ -434,7 +440,8 @@ class Op:
             groups = tuple(tracked[:n]) + ((any(tracked[n:]),) if self.variadic else ())
             if self.rule_for_all is None and not self.composite:
                 nodes, groups = self._differentiable(nodes, groups, n)
-            if any(groups):
+            # Integers and booleans have no gradient, so what made them is a constant.
+            if any(groups) and (several or owner(type(y)).core_dtype(y.dtype).kind in "fc"):
                 if groups not in self._keep:
                     self._keep[groups] = self._flags(groups)
                 flags = self._keep[groups]
@@ -559,6 +566,8 @@ class Op:
         several = isinstance(y, tuple)
         leaves = [x.node for x, w in zip(own, wanted, strict=True) if w]
         found = graph.grad(y if several else [y], leaves, g if several else [g], record=record)
+        for node in leaves:
+            node.done = True
         gradients = iter(cast(list[Any], found))
         return [next(gradients) if w else None for w in wanted]
 
@@ -675,6 +684,7 @@ def _attributed(op: Op) -> Callable[..., Any]:
     kernels, keep, known = op.kernels, op.keep, op.attrs.keys()
     required = [k for k, d in op.attrs.items() if d is REQUIRED]
     first = next(iter(known))
+    converts = "dtype" in known  # then the result may be of integers
     alone = required in ([], [first])
 
     def call(*args: Any, **attrs: Any) -> Any:
@@ -697,6 +707,8 @@ def _attributed(op: Op) -> Callable[..., Any]:
         if node is None or (modes and not is_recording()):
             return Tensor(y)
         flags = keep[1]
+        if converts and "dtype" in attrs:
+            return op.record([node], [data], attrs, y)
         if flags is None:
             return Tensor(y, Node(op, (node,), (), attrs, y))
         if type(flags) is not tuple:

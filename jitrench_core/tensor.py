@@ -213,11 +213,13 @@ class Tensor:
         return self.node.grad  # type: ignore[no-any-return]
 
     @grad.setter
-    def grad(self, value: Tensor | None) -> None:
+    def grad(self, value: Any) -> None:
         if self.node is None:
             raise NoGradientError("a tensor that does not require a gradient cannot hold one: set requires_grad first")
-        if value is not None and getattr(value, "shape", None) != self.shape:
-            raise ShapeError(f".grad must be None or a Tensor of shape {self.shape}")
+        mine = (self.shape, self.dtype, self.device)
+        if value is not None and (type(value) is not Tensor or (value.shape, value.dtype, value.device) != mine):
+            came = f"{value.dtype} {value.shape} on {value.device}" if type(value) is Tensor else type(value).__name__
+            raise ShapeError(f".grad must be None or a Tensor of {mine[1]} {mine[0]} on {mine[2]}; got {came}")
         self.node.grad = value
 
     def zero_grad(self) -> None:
@@ -264,17 +266,15 @@ class Tensor:
         graph.backward(self, seed, retain_graph, create_graph)
 
     def detach(self) -> Tensor:
-        """The same values with nothing recorded."""
-        return Tensor(self.data)
+        """The same values with nothing recorded, and no tangent inside ``jvp``: a constant of every transform."""
+        return Tensor(owner(type(self.data)).detach(self.data))
 
     # -- out of the tensor -------------------------------------------------------------------------------------------
 
     def numpy(self) -> Any:
-        """A NumPy array of the values, detached; read-only where it shares the tensor's memory (copy it to write)."""
-        array = owner(type(self.data)).to_numpy(self.data)
-        if array.base is not None or array is self.data:
-            array = array.view()
-            array.flags.writeable = False
+        """A NumPy array of the values, detached and read-only, because it may share the tensor's memory: copy it to write."""
+        array = owner(type(self.data)).to_numpy(self.data).view()
+        array.flags.writeable = False
         return array
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:

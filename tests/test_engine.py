@@ -109,6 +109,25 @@ def test_a_seed_takes_the_outputs_dtype_and_must_be_on_its_device(T, backend):
         (x + 1.0).backward(jt.tensor([1.0, 1.0], device=other))
 
 
+def test_gradients_are_tensors_of_their_own(T):
+    a, b, seed = T([1.0, 2.0], requires_grad=True), T([1.0, 2.0], requires_grad=True), T([1.0, 1.0])
+    (a + b).backward(seed)
+    with jt.no_grad():
+        for p in (a, b):
+            p.grad *= 0.5
+    assert a.grad.tolist() == b.grad.tolist() == [0.5, 0.5]
+    assert seed.tolist() == [1.0, 1.0]
+
+
+def test_grad_can_be_set_to_what_fits(T, backend):
+    x = T([1.0, 2.0], requires_grad=True)
+    x.grad = T([3.0, 4.0])
+    assert x.grad.tolist() == [3.0, 4.0]
+    for wrong in (np.ones(2), T([1, 2]), T([1.0]), T([1.0, 2.0], dtype="float32")):
+        with pytest.raises(jt.ShapeError, match=r"\.grad must be None or a Tensor of float64 \(2,\) on"):
+            x.grad = wrong
+
+
 def test_a_freed_graph_says_so(T):
     x = T(2.0, requires_grad=True)
     y = x * x
@@ -262,6 +281,37 @@ def test_no_grad_holds_for_its_own_thread_only(T):
         seen["own"] = (x * x).requires_grad
     thread.join()
     assert seen == {"other": True, "own": False}
+
+
+def test_one_no_grad_for_two_threads(T):
+    mode, x = jt.no_grad(), T(2.0, requires_grad=True)
+    first, second = threading.Event(), threading.Event()
+
+    def other():
+        with mode:
+            first.set()
+            second.wait(10)
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    first.wait(10)
+    with mode:
+        second.set()
+        thread.join()
+        assert not (x * x).requires_grad
+    assert (x * x).requires_grad
+
+
+def test_no_grad_refuses_generators_and_coroutines(T):
+    def generator():
+        yield 1
+
+    async def coroutine():
+        return 1
+
+    for function in (generator, coroutine):
+        with pytest.raises(jt.OpError, match=r"write `with jt\.no_grad\(\):` inside it"):
+            jt.no_grad(function)
 
 
 def test_no_grad_is_left_when_the_body_raises(T):
@@ -443,8 +493,18 @@ def test_bad_indices(T):
         x[..., ...]
     with pytest.raises(jt.OpError, match="cannot index by str"):
         x["a"]
-    with pytest.raises(jt.OpError, match="single bool"):
-        x[True]
+    for single in (True, np.True_, np.array(False)):
+        with pytest.raises(jt.OpError, match="single bool"):
+            x[single]
+
+
+def test_an_index_array_may_change_afterwards():
+    x = jt.tensor([10.0, 20.0, 30.0], requires_grad=True)
+    i = np.array([0, 1])
+    y = x[i].sum()
+    i[:] = 2
+    y.backward()
+    assert x.grad.tolist() == [1.0, 1.0, 0.0]
 
 
 def test_second_order_through_indexing(T):
@@ -837,11 +897,11 @@ def test_numpy_and_back(T, backend):
         np.asarray(y)
     assert y.numpy().tolist() == a.tolist()
     assert np.asarray(y.detach()).tolist() == a.tolist()
+    with pytest.raises(ValueError, match="read-only"):
+        x.numpy()[0] = 1.0
     if backend == "numpy":
         z = np.ones(3) * jt.tensor([1.0, 2.0, 3.0], requires_grad=True)
         assert isinstance(z, jt.Tensor)
-        with pytest.raises(ValueError, match="read-only"):
-            x.numpy()[0] = 1.0
 
 
 def test_tensor_copies_and_asarray_does_not():

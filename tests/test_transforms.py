@@ -178,6 +178,174 @@ def test_grad_of_a_function_that_uses_backward(T):
     assert jt.grad(f)(T(3.0)).item() == pytest.approx(24.0)
 
 
+# -- what a transform is given stays what it was ---------------------------------------------------------------------------
+
+
+def updating(T):
+    w = T(3.0)
+
+    def f(x):
+        nonlocal w
+        y = x * w
+        w += 100.0
+        return y
+
+    return f
+
+
+def test_a_closure_updated_in_place_does_not_change_what_was_computed(T):
+    assert jt.grad(updating(T))(T(1.0)).item() == 3.0
+    assert jt.vmap(jt.grad(updating(T)))(T([1.0, 2.0])).tolist() == [3.0, 3.0]
+    assert jt.jvp(jt.grad(updating(T)), (T(1.0),), (T(1.0),))[0].item() == 3.0
+
+
+def test_arguments_updated_in_place_do_not_change_what_was_computed(T):
+    t = T([1.0, 2.0])
+
+    def f(z):
+        nonlocal t
+        t += 10.0
+        return z * z
+
+    assert jt.jvp(f, (t,), (T([1.0, 1.0]),))[0].tolist() == [1.0, 4.0]
+    t = T([1.0, 2.0])
+    assert jt.vmap(f)(t).tolist() == [1.0, 4.0]
+
+
+def test_results_are_tensors_of_their_own(T):
+    t, d = T([1.0, 2.0]), T([1.0, 1.0])
+    y, dy = jt.jvp(lambda x: x, (t,), (d,))
+    y += 1.0
+    dy *= 7.0
+    assert (t.tolist(), d.tolist()) == ([1.0, 2.0], [1.0, 1.0])
+    assert jt.vmap(lambda x: x)(t) is not t
+    a, b = jt.grad(lambda a, b: (a + b).sum(), argnums=(0, 1))(t, d)
+    a *= 5.0
+    assert b.tolist() == [1.0, 1.0]
+
+
+def test_detach_inside_jvp_and_vmap(T):
+    assert jt.grad(lambda x: x * x.detach())(T(3.0)).item() == 3.0
+    assert jt.jvp(lambda x: x * x.detach(), (T(3.0),), (T(1.0),))[1].item() == 3.0
+    f = lambda v: jt.vmap(lambda z: z * z.detach())(v).sum()  # noqa: E731
+    assert jt.grad(f)(T([3.0, 4.0])).tolist() == [3.0, 4.0]
+    g = lambda v: jt.vmap(lambda z: z * jt.tensor(z))(v).sum()  # noqa: E731
+    assert jt.grad(g)(T([3.0, 4.0])).tolist() == [3.0, 4.0]
+
+
+def test_integers_cut_the_gradient_in_both_modes(T):
+    f = lambda x: jt.astype(jt.astype(x, "int64"), "float64") * x  # noqa: E731
+    assert jt.grad(f)(T(2.5)).item() == 2.0
+    assert jt.jvp(f, (T(2.5),), (T(1.0),))[1].item() == 2.0
+    assert not jt.astype(T(2.5, requires_grad=True), "int64").requires_grad
+    assert not jt.sum(T([2.5], requires_grad=True), dtype="int64").requires_grad
+
+
+def test_jvp_through_complex_numbers_says_so(T):
+    with pytest.raises(jt.GradientError, match="jvp through complex numbers is not implemented yet"):
+        jt.jvp(lambda x: jt.abs(x * 1j), (T(2.0),), (T(1.0),))
+
+
+def test_jvp_pairs_by_name(T):
+    f = lambda d: 10.0 * d["a"] + d["b"]  # noqa: E731
+    one, none = T(1.0), T(0.0)
+    assert jt.jvp(f, ({"a": one, "b": one},), ({"b": one, "a": none},))[1].item() == 1.0
+    with pytest.raises(jt.OpError, match="same structure; without a partner"):
+        jt.jvp(lambda t: t[0] + t[1][0] + t[1][1], ((one, (one, one)),), (((one, one), one),))
+
+
+def test_tangents_take_the_primals_dtype_and_must_be_on_its_device(T, backend):
+    x = T([1.0, 2.0], dtype="float32")
+    assert jt.jvp(lambda x: x * 2.0, (x,), (T([1.0, 1.0]),))[1].dtype == jt.float32
+    assert jt.jvp(lambda x: x * 2.0, (x,), (T([1, 1]),))[1].dtype == jt.float32
+    other = "strict:1" if backend != "strict:1" else "strict:0"
+    with pytest.raises(jt.DeviceMismatchError, match=rf"tangent on {other} came for a primal on {backend}"):
+        jt.jvp(lambda x: x, (x,), (jt.ones(2, device=other),))
+
+
+def test_masked_attention_forwards(T):
+    def f(v):
+        a = jt.where(v > -math.inf, -math.inf, 0.0)
+        a[0] = v[0]
+        return jt.logsumexp(a)
+
+    v = T([1.0, 2.0])
+    assert jt.jvp(f, (v,), (T([1.0, 1.0]),))[1].item() == 1.0
+    assert jt.grad(f)(v).tolist() == [1.0, 0.0]
+
+
+def test_a_value_that_escaped_its_transform_is_refused(T):
+    for transform in (
+        lambda f: jt.jvp(f, (T([3.0, 3.0]),), (T([1.0, 1.0]),))[0],
+        lambda f: jt.vmap(f)(T([1.0, 2.0])),
+    ):
+        kept = []
+        transform(lambda x, kept=kept: (kept.append(x * x), x)[1])
+        for use in (lambda kept=kept: kept[0] + 1.0, lambda kept=kept, again=transform: again(lambda y: y * kept[0])):
+            with pytest.raises(jt.TransformError, match="inside a (jvp|vmap) that has ended"):
+                use()
+
+
+def test_grad_in_another_thread_inside_vmap_is_refused(T):
+    from concurrent.futures import ThreadPoolExecutor
+
+    def f(x):
+        with ThreadPoolExecutor() as pool:
+            return pool.submit(jt.grad(lambda a: a * x), T(2.0)).result()
+
+    with pytest.raises(jt.TransformError, match="such as in another thread"):
+        jt.vmap(f)(T([1.0, 2.0]))
+
+
+def test_results_of_nested_grads_are_not_tracked(T):
+    g = jt.grad(lambda y: jt.grad(lambda x: x * x * y)(T(2.0)))(T(3.0))
+    assert g.item() == 4.0
+    assert not g.requires_grad
+    h = jt.grad(lambda y: jt.jvp(lambda x: jt.max(x * y), (T([2.0, 1.0]),), (T([1.0, 1.0]),))[1])(T(3.0))
+    assert h.item() == 1.0
+    assert not h.requires_grad
+
+
+def test_has_aux_keeps_the_path_to_what_lies_outside(T):
+    def f(a):
+        return jt.grad(lambda x: (x * a, x * a * a), has_aux=True)(T(3.0))[1]
+
+    assert jt.grad(f)(T(2.0)).item() == 12.0
+    assert jt.jvp(f, (T(2.0),), (T(1.0),))[1].item() == 12.0
+
+
+def test_accumulating_into_zeros_like(T):
+    def f(x):
+        total = jt.zeros_like(x)
+        total += x * x
+        return total
+
+    assert jt.grad(f)(T(2.0)).item() == 4.0
+    assert jt.vmap(f)(T([1.0, 2.0])).tolist() == [1.0, 4.0]
+    assert jt.jvp(f, (T(2.0),), (T(1.0),))[1].item() == 4.0
+
+
+def test_more_errors(T):
+    with pytest.raises(jt.OpError, match="names an argument twice"):
+        jt.grad(lambda a, b: a * b, argnums=(0, 0))(T(2.0), T(3.0))
+    with pytest.raises(jt.ShapeError, match=r"shape \(3,\) per example has no place for out_axes=5"):
+        jt.vmap(lambda x: x, out_axes=5)(T(np.ones((2, 3))))
+
+
+def test_containers_keep_their_kind(T):
+    from collections import OrderedDict, defaultdict
+
+    for made in (defaultdict(list, a=T(2.0)), OrderedDict(a=T(2.0))):
+        got = jt.grad(lambda d: d["a"] * d["a"])(made)
+        assert type(got) is type(made)
+        assert got["a"].item() == 4.0
+
+
+def test_numbers_returned_go_to_the_arguments_device(T, backend):
+    assert jt.vmap(lambda x: 1.0)(T([1.0, 2.0])).device == backend
+    assert jt.jvp(lambda x: 1.0, (T(1.0),), (T(1.0),))[0].device == backend
+
+
 # -- jvp ------------------------------------------------------------------------------------------------------------
 
 

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from ..backend import OWNERS, Device, active
 from ..dtypes import DType
+from ..errors import TransformError
 from ..op import Op
 from ..tensor import Tensor
 
@@ -31,24 +32,25 @@ class Level:
 
     @classmethod
     @contextmanager
-    def enter(cls) -> Iterator[Any]:
-        """Run one more of this kind inside what is running: the level of the next depth, cached."""
+    def enter(cls) -> Iterator[Run]:
+        """Run one more of this kind inside what is running, at the next depth. Levels are cached, runs are not."""
         stack = active.get()
         key = (cls.kind, len(stack) + 1)
         if key not in Level._cache:
             Level._cache[key] = cls(len(stack) + 1)
-        level = Level._cache[key]
-        token = active.set((*stack, level))
+        run = Run(Level._cache[key])
+        token = active.set((*stack, run.level))
         try:
-            yield level
+            yield run
         finally:
             active.reset(token)
+            run.alive = False
 
     def lift(self, x: Tensor) -> Any:
-        """A constant of this level."""
+        """A constant of this level, that holds what ``x`` holds now: ``x`` itself may be updated in place."""
         raise NotImplementedError
 
-    def apply(self, op: Op, arrays: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
+    def apply(self, op: Op, arrays: tuple[Any, ...], attrs: dict[str, Any], run: Run | None) -> Any:
         """What ``op`` means here; runs with the outer levels active."""
         raise NotImplementedError
 
@@ -59,13 +61,24 @@ class Level:
         outer = self.depth - 1
 
         def kernel(*arrays: Any, **attrs: Any) -> Any:
+            run = self.run_of(arrays)
             token = active.set(active.get()[:outer])
             try:
-                return self.apply(op, arrays, attrs)
+                return self.apply(op, arrays, attrs, run)
             finally:
                 active.reset(token)
 
         return kernel
+
+    def run_of(self, arrays: tuple[Any, ...]) -> Run | None:
+        """The run that the operands belong to (None: constants); refuse values of a run that has ended, or of two."""
+        runs = {id(a.run): a.run for a in arrays if type(a) is self.cls and a.run is not None}
+        if len(runs) > 1 or any(not run.alive for run in runs.values()):
+            raise TransformError(
+                f"a value from inside a {self.kind} that has ended was used again: return it from the transformed function "
+                f"instead of keeping it elsewhere"
+            )
+        return next(iter(runs.values()), None)
 
     def core_dtype(self, native: Any) -> DType:
         """Payloads are Tensors, whose dtypes are the core's already."""
@@ -80,10 +93,21 @@ class Level:
         return array.value.numpy()
 
 
-class Payload:
-    """An array of an interpreter: shape and dtype are those that the user's function sees."""
+class Run:
+    """One call of a transform; its values must not outlive it."""
 
-    __slots__ = ("value",)
+    __slots__ = ("alive", "level")
+
+    def __init__(self, level: Level) -> None:
+        self.level = level
+        self.alive = True
+
+
+class Payload:
+    """An array of an interpreter: shape and dtype are those that the user's function sees. Constants have no run."""
+
+    __slots__ = ("run", "value")
+    run: Run | None
     value: Tensor
 
     @property

@@ -12,7 +12,7 @@ from ..errors import TransformError
 from ..op import Op
 from ..ops.shapes import broadcast_to, expand_dims, reshape
 from ..tensor import Tensor
-from . import Level, Payload
+from . import Level, Payload, Run
 
 
 class Batch(Payload):
@@ -20,7 +20,8 @@ class Batch(Payload):
 
     __slots__ = ("batched",)
 
-    def __init__(self, value: Tensor, batched: bool) -> None:
+    def __init__(self, run: Run | None, value: Tensor, batched: bool) -> None:
+        self.run = run
         self.value = value
         self.batched = batched
 
@@ -35,7 +36,11 @@ class BatchLevel(Level):
     kind, array = "vmap", Batch
 
     def lift(self, x: Tensor) -> Any:
-        return self.cls(x, False)
+        return self.cls(None, Tensor(x.data, x.node), False)
+
+    def detach(self, array: Any) -> Any:
+        """The same examples, detached from the levels outside."""
+        return self.cls(array.run, array.value.detach(), array.batched)
 
     def format(self, array: Any) -> str:
         return f"{array.value!r} in vmap" + (", one example per row" if array.batched else "")
@@ -61,30 +66,31 @@ class BatchLevel(Level):
         """The op's own forward, with the examples' ops as its namespace."""
 
         def kernel(*arrays: Any, **attrs: Any) -> Any:
+            self.run_of(arrays)
             inner = [Tensor(a) if isinstance(a, Batch) else a for a in arrays]
             made = op.forward(_Namespace(op), *inner, **attrs)  # type: ignore[misc]
             return _unwrapped(made, self)
 
         return kernel
 
-    def apply(self, op: Op, arrays: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
+    def apply(self, op: Op, arrays: tuple[Any, ...], attrs: dict[str, Any], run: Run | None) -> Any:
         values = tuple(a.value if type(a) is self.cls else a for a in arrays)
         batched = tuple(type(a) is self.cls and a.batched for a in arrays)
         if not any(batched):
             made, aux = op.apply(values, attrs, with_aux=True) if op.aux else (op.apply(values, attrs), ())
-            return self._wrapped(made, aux, False, op)
+            return self._wrapped(made, aux, False, op, run)
         if op.elementwise:
             ndim = max(len(a.shape) for a in arrays if type(a) is self.cls)
             values = tuple(_align(v, ndim) if b else v for v, b in zip(values, batched, strict=True))
             made, aux = op.apply(values, attrs, with_aux=True) if op.aux else (op.apply(values, attrs), ())
-            return self._wrapped(made, aux, True, op)
+            return self._wrapped(made, aux, True, op, run)
         made = op.batch_rule(batched, *values, **op.attrs | attrs)  # type: ignore[misc]
         made, aux = made if op.aux else (made, ())
-        return self._wrapped(made, aux, True, op)
+        return self._wrapped(made, aux, True, op, run)
 
-    def _wrapped(self, made: Any, aux: Any, batched: bool, op: Op) -> Any:
-        out = tuple(self.cls(m, batched) for m in made) if op.outputs > 1 else self.cls(made, batched)
-        return (out, *(self.cls(a, batched) for a in aux)) if op.aux else out
+    def _wrapped(self, made: Any, aux: Any, batched: bool, op: Op, run: Run | None) -> Any:
+        out = tuple(self.cls(run, m, batched) for m in made) if op.outputs > 1 else self.cls(run, made, batched)
+        return (out, *(self.cls(run, a, batched) for a in aux)) if op.aux else out
 
 
 def _align(x: Tensor, ndim: int) -> Tensor:
@@ -118,11 +124,13 @@ class _Namespace:
         return function
 
 
-def unbatch(x: Any, level: BatchLevel, size: int) -> Tensor:
+def unbatch(x: Tensor, run: Run, size: int) -> Tensor:
     """What a function under vmap returned, with the examples on axis 0."""
-    if type(x) is Tensor and type(x.data) is level.cls:
+    level = run.level
+    if type(x.data) is level.cls:
+        level.run_of((x.data,))
         if x.data.batched:
-            return x.data.value  # type: ignore[no-any-return]
+            return Tensor(x.data.value.data, x.data.value.node)
         x = x.data.value
     token = active.set(active.get()[: level.depth - 1])
     try:

@@ -10,14 +10,14 @@ from __future__ import annotations
 from typing import Any
 
 from .. import graph
-from ..errors import GradientError
+from ..errors import GradientError, OpError
 from ..op import Op, zero
 from ..ops.creation import zeros_like
 from ..ops.indexing import join
 from ..ops.shapes import broadcast_to, sum_to
 from ..signature import parameters
 from ..tensor import Tensor, leaf
-from . import Level, Payload
+from . import Level, Payload, Run
 
 
 class Dual(Payload):
@@ -25,7 +25,8 @@ class Dual(Payload):
 
     __slots__ = ("tangent",)
 
-    def __init__(self, value: Tensor, tangent: Tensor | None) -> None:
+    def __init__(self, run: Run | None, value: Tensor, tangent: Tensor | None) -> None:
+        self.run = run
         self.value = value
         self.tangent = tangent
 
@@ -40,30 +41,44 @@ class DualLevel(Level):
     kind, array = "jvp", Dual
 
     def lift(self, x: Tensor) -> Any:
-        return self.cls(x, None)
+        return self.cls(None, Tensor(x.data, x.node), None)
+
+    def detach(self, array: Any) -> Any:
+        """The value alone, detached from the levels outside, too."""
+        return self.cls(array.run, array.value.detach(), None)
 
     def format(self, array: Any) -> str:
         return f"{array.value!r} in jvp, tangent={array.tangent!r}"
 
-    def apply(self, op: Op, arrays: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
+    def apply(self, op: Op, arrays: tuple[Any, ...], attrs: dict[str, Any], run: Run | None) -> Any:
         primals = tuple(a.value if type(a) is self.cls else a for a in arrays)
         tangents = tuple(a.tangent if type(a) is self.cls else None for a in arrays)
-        aux: tuple[Any, ...] = ()
         moved = any(t is not None for t in tangents)
-        if moved and op.jvp_rule is not None:
+        aux: tuple[Any, ...] = ()
+        dy: Any = None
+        if moved and op.jvp_rule is not None and not op.aux:
             y, dy = op.jvp_rule(primals, tangents, **op.attrs | attrs)
         else:
             made = op.apply(primals, attrs, with_aux=bool(op.aux))
             y, aux = made if op.aux else (made, ())
-            dy = tangent(op, primals, tangents, attrs, y, aux) if moved else None
+            if moved and op.jvp_rule is not None:
+                dy = op.jvp_rule(primals, tangents, **op.attrs | attrs)[1]
+            elif moved:
+                dy = tangent(op, primals, tangents, attrs, y, aux)
         if op.outputs > 1:
-            out: Any = tuple(
-                self.cls(part, None if dy is None or part.dtype.kind != "f" else d)
-                for part, d in zip(y, dy or [None] * len(y), strict=True)
-            )
+            out: Any = tuple(self._dual(run, part, d) for part, d in zip(y, dy or [None] * len(y), strict=True))
         else:
-            out = self.cls(y, dy if y.dtype.kind == "f" else None)
-        return (out, *(self.cls(a, None) for a in aux)) if op.aux else out
+            out = self._dual(run, y, dy)
+            if moved and y.dtype.kind == "c":
+                raise GradientError(
+                    f"jvp through complex numbers is not implemented yet: {op.name}() of a moving input gave {y.dtype}"
+                )
+        return (out, *(self.cls(run, a, None) for a in aux)) if op.aux else out
+
+    def _dual(self, run: Run | None, y: Any, dy: Any) -> Any:
+        if dy is not None and type(dy) is not Tensor:
+            raise OpError(f"a rule gave the tangent {type(dy).__name__}; expected a Tensor")
+        return self.cls(run, y, dy if y.dtype.kind == "f" else None)
 
 
 def tangent(op: Op, primals: Any, tangents: Any, attrs: Any, y: Any, aux: Any) -> Any:
@@ -129,7 +144,7 @@ def _linear(op: Op, primals: Any, tangents: Any, attrs: Any) -> Any:
 def _transpose(op: Op, primals: Any, moved: Any, env: dict[str, Any], y: Any) -> Any:
     """Run the vjp rules on a gradient v that is a leaf, and differentiate <rules(v), tangents> with respect to v."""
     ys = y if op.outputs > 1 else (y,)
-    vs = [leaf(zeros_like(part), identity=True) for part in ys]
+    vs = [leaf(zeros_like(p), identity=True) if p.dtype.kind == "f" else zeros_like(p) for p in ys]
     v: Any = tuple(vs) if op.outputs > 1 else vs[0]
     n = len(op.arrays)
     pairs = []
@@ -159,7 +174,11 @@ def _transpose(op: Op, primals: Any, moved: Any, env: dict[str, Any], y: Any) ->
                 seeds.append(t)
     if not outputs:
         return None
-    gradients: Any = graph.grad(outputs, [part.node for part in vs], seeds, record=None)
+    wanted = [v.node for v in vs if v.node is not None]
+    found_at: Any = dict(zip(wanted, graph.grad(outputs, wanted, seeds, record=None), strict=True))
+    for node in wanted:
+        node.done = True
+    gradients = [None if v.node is None else found_at[v.node] for v in vs]
     if op.outputs > 1:
         return tuple(zeros_like(part) if d is None else d for part, d in zip(ys, gradients, strict=True))
     return gradients[0]

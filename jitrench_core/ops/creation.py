@@ -67,7 +67,7 @@ def _array(data: Any, dtype: Any, device: Any, copy: bool | None) -> Any:
     who = owner(type(data)) if native else None
     if who is not None and who.depth:
         if device is None and dtype is None:
-            return data
+            return who.detach(data) if copy else data
         raise TransformError("tensor(...) or asarray(...) of a value inside jvp or vmap: use .astype() to convert it")
     if device is None and who is not None:
         target = who.device_of(data)
@@ -156,7 +156,11 @@ def eye(n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = N
 def _like(function: str, x: Any, *args: Any, dtype: Any, device: Any) -> Tensor:
     x = asarray(x)
     dtype, device = x.dtype if dtype is None else dtype, x.device if device is None else device
-    return _create(function, x.shape, *args, dtype=dtype, device=device)
+    made = _create(function, x.shape, *args, dtype=dtype, device=device)
+    who = owner(type(x.data))
+    return (
+        Tensor(who.lift(made)) if who.depth else made
+    )  # like x, also in that it may be updated in place where x lives
 
 
 @op(name="ones_like", elementwise=True, vjp={"x": None})

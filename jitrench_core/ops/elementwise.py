@@ -47,8 +47,7 @@ def _pow_x1(g: Any, x1: Any, x2: Any) -> Any:
     """x2 * x1**(x2 - 1); exactly zero where x2 is 0, also at x1 = 0."""
     if isinstance(x2, (int, float)):
         return g * (2 * x1) if x2 == 2 else g * (x2 * x1 ** (x2 - 1)) if x2 else g * 0
-    flat = x2 == 0
-    return g * where(flat, 0.0, x2 * x1 ** (where(flat, 1.0, x2) - 1))
+    return g * (x2 * where((x2 == 0) & (x1 == 0), 1.0, x1) ** (x2 - 1))
 
 
 def _pow_x2(g: Any, x1: Any, x2: Any, y: Any) -> Any:

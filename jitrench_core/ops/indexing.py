@@ -15,7 +15,7 @@ from ..errors import OpError, TransformError
 from ..graph import Piece
 from ..op import op
 from ..tensor import Tensor, assign
-from .creation import arange, asarray, zeros
+from .creation import arange, asarray, zeros, zeros_like
 from .elementwise import where
 from .shapes import broadcast_to, expand_dims, permute_dims, reshape, sum_to
 
@@ -49,11 +49,19 @@ def split_key(x: Tensor, key: Any) -> tuple[Key, tuple[Any, ...]]:
         elif isinstance(k, int):
             template.append(k)
         elif isinstance(k, (Tensor, list)) or hasattr(k, "shape"):
-            a = asarray(k, device=x.device) if isinstance(k, list) else asarray(k)
+            a = (
+                asarray(k, device=x.device)
+                if isinstance(k, list)
+                else asarray(k, copy=None if type(k) is Tensor else True)
+            )
             if isinstance(k, list) and a.size == 0:
                 a = asarray(k, dtype="int64", device=x.device)
             if a.dtype.kind not in "iub":
                 raise OpError(f"an index array must be of integers or booleans; got {a.dtype} of shape {a.shape}")
+            if not a.shape and a.dtype.kind == "b" and type(k) is not Tensor:
+                raise OpError(
+                    "a single bool is no index: use a boolean array of the tensor's shape, or None for a new axis"
+                )
             if not a.shape and type(k) is not Tensor:
                 template.append(int(a.item()))
             else:
@@ -245,7 +253,7 @@ def _by_place(xp: Any, places: Any, flat: Any, side: str) -> tuple[Any, Any, Any
 @setitem.jvp
 def _(primals: Any, tangents: Any, *, key: Key) -> Any:
     (x, value, *indices), (dx, dvalue, *_) = primals, tangents
-    dx = x * 0.0 if dx is None else dx
+    dx = zeros_like(x) if dx is None else dx
     return setitem(x, value, *indices, key=key), setitem(dx, 0.0 if dvalue is None else dvalue, *indices, key=key)
 
 
@@ -297,7 +305,7 @@ def scatter_pieces(xp: Any, /, *arrays: Any, shape: tuple[int, ...], dtype: Any,
 def _(primals: Any, tangents: Any, *, shape: Any, dtype: Any, keys: Any) -> Any:
     values = {sum(1 + n for _, n in keys[:i]) for i in range(len(keys))}
     moved = [
-        (x * 0.0 if t is None else t) if i in values else x
+        (zeros_like(x) if t is None else t) if i in values else x
         for i, (x, t) in enumerate(zip(primals, tangents, strict=True))
     ]
     return tuple(scatter_pieces(*a, shape=shape, dtype=dtype, keys=keys) for a in (primals, moved))
@@ -417,7 +425,9 @@ def _(batched: tuple[bool, ...], x: Any, value: Any, /, *indices: Any, key: Key)
 
 def _shape_of(shape: tuple[int, ...], key: Key, indices: tuple[Any, ...], flags: tuple[bool, ...], like: Any) -> Any:
     """The shape of one example's x[key]."""
-    one = tuple(a[0] if b else a for a, b in zip(indices, flags, strict=True))
+    one = tuple(
+        zeros(a.shape[1:], dtype=a.dtype, device=a.device) if b else a for a, b in zip(indices, flags, strict=True)
+    )
     return getitem(zeros(shape, device=like.device), *one, key=key).shape
 
 

@@ -51,23 +51,37 @@ def vmap(f: Callable[..., Any] | None = None, in_axes: Any = 0, out_axes: int = 
             found = f"lengths {sorted(sizes)}" if sizes else "no argument with an axis"
             raise ShapeError(f"vmap needs one number of examples; the arguments have {found} (in_axes={in_axes!r})")
         (size,) = sizes
-        with BatchLevel.enter() as level:
+        with BatchLevel.enter() as run:
+            batch = run.level.cls
             inner = [
-                rebuild([x if axis is None else Tensor(level.cls(move(x, axis, 0), True)) for x in flat])
+                rebuild([x if axis is None else Tensor(batch(run, move(x, axis, 0), True)) for x in flat])
                 for flat, rebuild, axis in parts
             ]
             out, build = flatten(f(*inner, **kwargs))
-            out = [x if type(x) is Tensor else asarray(x) for x in out]
-        return build([move(unbatch(x, level, size), 0, out_axes) for x in out])
+            out = [unbatch(like(x, parts), run, size) for x in out]
+        for x in out:
+            if not -x.ndim <= out_axes < x.ndim:
+                raise ShapeError(
+                    f"vmap: a result of shape {x.shape[1:]} per example has no place for out_axes={out_axes}"
+                )
+        return build([move(x, 0, out_axes) for x in out])
 
     return wrapper
+
+
+def like(x: Any, parts: list[Any]) -> Tensor:
+    """A result as a Tensor; a Python number goes to the device of the arguments."""
+    if type(x) is Tensor:
+        return x
+    given = next((v for flat, *_ in parts for v in flat if type(v) is Tensor), None)
+    return asarray(x, device=given.device if given is not None and type(x) in (bool, int, float) else None)
 
 
 def move(x: Tensor, start: int, end: int) -> Tensor:
     """x with the axis ``start`` moved to the place ``end``."""
     start, end = start % x.ndim, end % x.ndim
     if start == end:
-        return x
+        return Tensor(x.data, x.node)  # a Tensor of its own: either may be updated in place
     order = [i for i in range(x.ndim) if i != start]
     order.insert(end, start)
     return permute_dims(x, tuple(order))

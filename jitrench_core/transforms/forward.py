@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..errors import GradientError, OpError, ShapeError
+from ..errors import DeviceMismatchError, GradientError, OpError, ShapeError
 from ..interpreters.dual import DualLevel
 from ..ops.creation import asarray, zeros_like
+from ..ops.shapes import astype
 from ..tensor import Tensor
-from .tree import flatten
+from .batching import like
+from .tree import flatten, names
 
 
 def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
@@ -28,25 +30,39 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
             "jvp(f, primals, tangents) takes two tuples, one entry per argument of f, as in jvp(f, (x,), (t,))"
         )
     flat, rebuild = flatten(list(primals))
-    moves, _ = flatten(list(tangents))
-    if len(flat) != len(moves):
-        raise OpError(f"jvp got {len(flat)} primal and {len(moves)} tangent value(s): they need the same structure")
-    pairs = []
-    for x, t in zip(flat, moves, strict=True):
-        x = asarray(float(x) if type(x) is int else x)
-        if x.dtype.kind != "f":
-            raise GradientError(f"jvp of a {x.dtype} value: only floating-point numbers have a tangent")
-        t = asarray(float(t) if type(t) is int else t, dtype=None if type(t) is Tensor else x.dtype, device=x.device)
-        if t.shape != x.shape:
-            raise ShapeError(f"a tangent of shape {t.shape} came for a primal of shape {x.shape}")
-        pairs.append((x, t))
-    with DualLevel.enter() as level:
-        result = f(*rebuild([Tensor(level.cls(x, t)) for x, t in pairs]))
+    given = dict(zip(names(list(tangents)), flatten(list(tangents))[0], strict=True))
+    paths = names(list(primals))
+    if given.keys() != set(paths):
+        raise OpError(
+            f"jvp got {len(flat)} primal and {len(given)} tangent value(s): they need the same structure; without a partner are "
+            f"{', '.join(sorted(given.keys() ^ set(paths)))}"
+        )
+    pairs = [_pair(x, given[path]) for x, path in zip(flat, paths, strict=True)]
+    with DualLevel.enter() as run:
+        dual = run.level.cls
+        result = f(*rebuild([Tensor(dual(run, x, t)) for x, t in pairs]))
         out, build = flatten(result)
-        out = [x if type(x) is Tensor else asarray(x) for x in out]
-    values = [x.data.value if type(x.data) is level.cls else x for x in out]
-    moved = [
-        zeros_like(v) if type(x.data) is not level.cls or x.data.tangent is None else x.data.tangent
-        for v, x in zip(values, out, strict=True)
-    ]
+        out = [like(x, [([x for x, _ in pairs],)]) for x in out]
+        run.level.run_of(tuple(x.data for x in out))
+    values, moved = [], []
+    for x in out:
+        y, dy = (x.data.value, x.data.tangent) if type(x.data) is dual else (x, None)
+        values.append(Tensor(y.data, y.node))
+        moved.append(zeros_like(y) if dy is None else Tensor(dy.data, dy.node))
     return build(values), build(moved)
+
+
+def _pair(x: Any, t: Any) -> tuple[Tensor, Tensor]:
+    """A primal and its tangent, of one shape, dtype and device, each a Tensor of its own."""
+    x = asarray(float(x) if type(x) is int else x)
+    if x.dtype.kind != "f":
+        raise GradientError(f"jvp of a value of {x.dtype}: only floating-point numbers have a tangent")
+    t = asarray(t, device=x.device if isinstance(t, (int, float, list, tuple)) else None)
+    if t.shape != x.shape:
+        raise ShapeError(f"a tangent of shape {t.shape} came for a primal of shape {x.shape}")
+    if t.device != x.device:
+        raise DeviceMismatchError(
+            f"a tangent on {t.device} came for a primal on {x.device}: move it first, by .to(...)"
+        )
+    t = t if t.dtype == x.dtype else astype(t, x.dtype)
+    return Tensor(x.data, x.node), Tensor(t.data, t.node)

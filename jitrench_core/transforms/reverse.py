@@ -7,7 +7,8 @@ from functools import partial, wraps
 from typing import Any
 
 from .. import graph
-from ..errors import GradientError, OpError
+from ..backend import active, owner
+from ..errors import GradientError, OpError, TransformError
 from ..ops.creation import asarray, zeros_like
 from ..tensor import Tensor, leaf
 from .tree import flatten
@@ -26,7 +27,10 @@ def pick(args: tuple[Any, ...], argnums: int | tuple[int, ...], who: str) -> tup
     for n in numbers:
         if not -len(args) <= n < len(args):
             raise OpError(f"{who}: argnums={argnums} but the function got {len(args)} positional argument(s)")
-    return tuple(n % len(args) for n in numbers)
+    found = tuple(n % len(args) for n in numbers)
+    if len(set(found)) != len(found):
+        raise OpError(f"{who}: argnums={argnums} names an argument twice")
+    return found
 
 
 def value_and_grad(
@@ -80,6 +84,11 @@ def value_and_grad(
             )
         if type(y) is not Tensor:
             y = asarray(y)
+        if owner(type(y.data)).depth > len(active.get()):
+            raise TransformError(
+                "a value from inside jvp or vmap reached a grad that runs outside of it, such as in another thread: "
+                "call grad where the value is"
+            )
         if y.data.shape != ():
             raise GradientError(
                 f"grad needs a function with a scalar result; this one returned shape {y.shape}. Reduce it (such as by "
@@ -87,6 +96,8 @@ def value_and_grad(
             )
         found: Any = graph.grad([y], nodes, record=None) if y.node is not None else [None] * len(nodes)
         gradients = [zeros_like(x) if g is None else g for g, x in zip(found, originals, strict=True)]
+        for node in nodes:
+            node.done = True
         trees = [rebuild(gradients[part]) for rebuild, part in rebuilds]
         gradient = trees[0] if isinstance(argnums, int) else tuple(trees)
         value = graph.detached(y)
@@ -121,5 +132,6 @@ def grad(
 
 
 def _detach_all(tree: Any) -> Any:
+    """What has_aux passes on, cut off from the arguments of the transform that returns, not from what lies outside."""
     leaves, rebuild = flatten(tree)
-    return rebuild([x.detach() if type(x) is Tensor else x for x in leaves])
+    return rebuild([graph.still_tracked(x) if type(x) is Tensor else x for x in leaves])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from copy import copy
 from typing import Any
 
 
@@ -69,11 +70,14 @@ def _build(tree: Any, values: Iterator[Any]) -> Any:
         return None if tree is None else next(values)
     built = [_build(part, values) for _, part in parts]
     if isinstance(tree, dict):
-        return type(tree)(zip(tree, built, strict=True))
+        out = tree.copy()  # keeps a defaultdict's factory
+        out.update(zip(tree, built, strict=True))
+        return out
     if isinstance(tree, tuple) and hasattr(tree, "_fields"):
         return type(tree)(*built)
     if isinstance(tree, (list, tuple)):
         return type(tree)(built)
-    from dataclasses import replace
-
-    return replace(tree, **{name: value for (name, _), value in zip(parts, built, strict=True)})
+    out = copy(tree)
+    for (name, _), value in zip(parts, built, strict=True):
+        object.__setattr__(out, name, value)  # frozen or not, in its __init__ or not
+    return out

@@ -39,6 +39,8 @@ def _sum(x: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False) ->
 
 
 def _mean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    if x.dtype == np.float16:
+        return np.mean(x, axis=axis, keepdims=keepdims)  # adds up in float32, where float16 ends at 65,504
     return np.add.reduce(x, axis=axis, keepdims=keepdims) / _count(x, axis)
 
 
