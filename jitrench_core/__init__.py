@@ -42,6 +42,7 @@ from .errors import (
     ShapeError,
     TransformError,
 )
+from .errors import suggest as _suggest
 from .graph import (
     Piece,
     debug,
@@ -170,6 +171,20 @@ from .tensor import ArrayLike, Namespace, Tensor, assign
 from .transforms import grad, jvp, value_and_grad, vmap
 
 __version__ = "0.1.0"
+
+# NumPy's or PyTorch's spelling -> ours, for the error alone.
+_OTHERS = {
+    "array": "tensor", "concatenate": "concat", "cat": "concat", "power": "pow", "absolute": "abs", "transpose": "permute_dims",
+    "arcsin": "asin", "arccos": "acos", "arctan": "atan", "arctan2": "atan2", "arcsinh": "asinh", "arccosh": "acosh",
+    "arctanh": "atanh", "norm": "vector_norm", "mod": "remainder", "true_divide": "divide", "invert": "bitwise_invert",
+    "amax": "max", "amin": "min", "clamp": "clip", "from_numpy": "asarray", "float": "float64", "int": "int64",
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> object:
+    near = f" Did you mean {_OTHERS[name]!r}?" if name in _OTHERS else _suggest(name, __all__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}.{near}")
+
 
 __all__ = [
     "assign",

@@ -27,6 +27,11 @@ PLUGIN_KERNELS: dict[
     tuple[str, str], tuple[str, Kernel]
 ] = {}  # (op, backend) -> (owner, kernel): before a backend's own
 
+NO_BACKEND = (
+    "no backend is installed, so there is nothing to compute with. Install one: `pip install jitrench-numpy` (CPU) or "
+    "`pip install jitrench-cupy[cuda12]` (GPU). `jitrench doctor` tells more."
+)
+
 # The interpreters that are running, by depth: new leaves are lifted into the last, and while a kernel of depth n runs, only
 # the first n - 1 are active.
 active: ContextVar[tuple[Any, ...]] = ContextVar("active", default=())
@@ -231,14 +236,21 @@ def owner(cls: type) -> Any:
         if found is None and roots:
             hint = on_miss()
             found = _of_root(roots)
+        if found is None and not BACKENDS:
+            raise BackendError(NO_BACKEND + hint)
         if found is None:
             raise BackendError(
                 f"{cls.__module__}.{cls.__qualname__} is not an array of an installed backend "
                 f"({', '.join(names()) or 'none is installed'}). Make tensors with jt.tensor(...) or jt.asarray(...); "
-                f"for another array library install its backend, such as jitrench-numpy or jitrench-cupy.{hint}"
+                f"for another array library install its backend{_package(roots)}.{hint}"
             )
         OWNERS[cls] = found
     return OWNERS[cls]
+
+
+def _package(roots: set[str]) -> str:
+    ours = sorted(roots & {"numpy", "cupy"})
+    return f": pip install jitrench-{ours[0]}" if ours else ", such as jitrench-numpy or jitrench-cupy"
 
 
 def _of_root(roots: set[str]) -> Backend | None:
@@ -289,8 +301,8 @@ def device(spec: Any = None) -> Device:
     found = BACKENDS.get(name)
     if found is None:
         raise NotFoundError(
-            f"no device {spec!r}: installed backends are {', '.join(names()) or 'none'}.{suggest(name, BACKENDS)} "
-            f"Install one with pip: jitrench-numpy (CPU), jitrench-cupy (GPU); `jitrench plugins` shows broken ones.{hint}"
+            f"no device {spec!r}: installed backends are {', '.join(names()) or 'none'}.{_near(name)} `jitrench plugins` shows "
+            f"broken ones.{hint}"
         )
     if digits and not digits.isdigit():
         raise NotFoundError(f"no device {spec!r}: write {name!r} or '{name}:0'")
@@ -300,16 +312,21 @@ def device(spec: Any = None) -> Device:
     return Device(found, index)
 
 
+def _near(name: str) -> str:
+    if name.startswith(("cu", "gpu")) and "cupy" not in BACKENDS:
+        return " For NVIDIA GPUs install jitrench-cupy, whose devices are 'cupy:0' or 'cuda:0'."
+    if name in ("numpy", "cpu"):
+        return " For the CPU install jitrench-numpy."
+    return suggest(name, BACKENDS)
+
+
 def _default() -> Device:
     hint = on_miss()
     installed = names()
     if "numpy" in BACKENDS or len(installed) == 1:
         return BACKENDS["numpy" if "numpy" in BACKENDS else installed[0]].first
     if not installed:
-        raise BackendError(
-            f"no backend is installed, so there is nothing to compute with. Install one: `pip install jitrench-numpy` "
-            f"(CPU) or `pip install jitrench-cupy[cuda12]` (GPU). `jitrench doctor` tells more.{hint}"
-        )
+        raise BackendError(NO_BACKEND + hint)
     raise BackendError(
         f"no default device among {', '.join(installed)}: pass device=..., or install jitrench-numpy.{hint}"
     )

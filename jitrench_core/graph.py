@@ -79,7 +79,7 @@ class Output:
 class Leaf:
     """Where gradients end: a tensor that the user tracks. ``backward`` adds into its ``grad``."""
 
-    __slots__ = ("device", "dtype", "grad", "name", "shape")
+    __slots__ = ("device", "dtype", "grad", "name", "shape", "value")
     op: ClassVar[None] = None
     parents: ClassVar[tuple[()]] = ()
 
@@ -87,6 +87,7 @@ class Leaf:
         self.shape = data.shape
         self.dtype = data.dtype
         self.device = device
+        self.value = None if self.shape else data  # for pictures: a scalar, until it is updated in place
         self.grad: Any = None
         self.name = name
 
@@ -403,7 +404,7 @@ def _loop(
                     held.data = kernels[type(r.data)](held.data, r.data)
                 else:
                     grads[parent] = _add(held, r, record)
-            elif r is not None:
+            elif r is not None or plan is not DONE:
                 _collect(grads, parent, r, op)
             left = counts[parent] - 1
             if left:
@@ -457,7 +458,8 @@ def _collect(grads: dict[Any, Any], node: Any, r: Any, op: Any) -> None:
         slots[r.index] = r.g if slots[r.index] is None else ops.add(slots[r.index], r.g)
     else:
         raise OpError(
-            f"a vjp rule of op {op.name!r} returned {type(r).__name__}; expected a Tensor, a jt.Piece or None"
+            f"a vjp rule of op {op.name!r} returned {type(r).__name__}; expected a Tensor or a jt.Piece (for an input whose "
+            f"gradient is zero declare jt.zero, for a constant None)"
         )
 
 

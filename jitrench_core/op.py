@@ -424,6 +424,8 @@ class Op:
             who = owner(type(x))
             return Tensor(x if who.depth else who.asarray(x, index=who.index_of(x)))  # a subclass becomes a plain array
         except BackendError:
+            if not backends.BACKENDS or type(x).__module__.partition(".")[0] in ("numpy", "cupy"):
+                raise  # an array, of a library whose backend is missing
             raise DTypeError(
                 f"{self.name}() takes Tensors, arrays of an installed backend and Python numbers; got "
                 f"{type(x).__qualname__}. Make a tensor of it first: jt.asarray(...)."

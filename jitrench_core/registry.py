@@ -27,6 +27,10 @@ class Catalogue:
 
     def __getitem__(self, name: str) -> Any:
         hint = "" if name in self.entries else backends.on_miss()
+        if not self.entries:
+            hint = (
+                f" No {self.kind} is: jitrench-{'nn' if self.kind == 'layer' else 'optim'} brings the usual ones.{hint}"
+            )
         if name not in self.entries:
             raise NotFoundError(f"no {self.kind} {name!r} is installed.{suggest(name, self.entries)}{hint}")
         return self.entries[name]

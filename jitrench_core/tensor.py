@@ -280,7 +280,8 @@ class Tensor:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         if self.node is not None:
             raise GradientError(
-                "np.asarray of a tensor that requires a gradient would lose it: use .numpy() or .detach()"
+                "np.asarray of a tensor that requires a gradient would lose it: compute with jt's own functions (jt.stack, "
+                "jt.where, x @ y), or leave the graph by .numpy() or .detach()"
             )
         array = self.numpy()
         if dtype is not None and array.dtype != dtype:
@@ -424,4 +425,6 @@ def assign(target: Tensor, value: Tensor) -> None:
                 "or make a new tensor (x = x + y)"
             )
         target.node = value.node
+    elif type(target.node) is graph.Leaf:
+        target.node.value = None
     target.data = new

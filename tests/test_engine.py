@@ -193,6 +193,8 @@ def test_integers_have_no_gradient(T):
         T([True], requires_grad=True)
     assert jt.grad(lambda x: x * x)(3).item() == 6.0  # a Python int is weak, so it may count as a float
     assert jt.Scalar(3).dtype == jt.float64
+    with pytest.raises(jt.ShapeError, match=r"0-d tensor, got shape \(2,\)"):
+        jt.Scalar([1.0, 2.0])
 
 
 def test_complex_says_that_it_comes_later(T):
@@ -841,6 +843,16 @@ def test_rules_that_return_the_wrong_thing(T):
     ):
         wrong_shape(T([1.0, 2.0], requires_grad=True)).sum().backward()
 
+    @jt.op(elementwise=True, vjp=lambda g: None)
+    def forgot(xp, x, /):
+        """x"""
+        return xp.positive(x)
+
+    with pytest.raises(jt.OpError, match=r"rule of op 'forgot' returned NoneType.*jt\.zero"):
+        forgot(T(1.0, requires_grad=True)).backward()
+    with pytest.raises(jt.OpError, match=r"forgot_vjp_x, a rule of op 'forgot', returned NoneType"):
+        jt.jvp(forgot, (T(1.0),), (T(1.0),))
+
     @jt.op(vjp=lambda g: 3.0)
     def wrong_type(xp, x, /):
         """x"""
@@ -938,6 +950,12 @@ def test_copies(T, make):
     assert x.tolist() == [1.0, 2.0]
     with pytest.raises(jt.GradientError, match=r"computed tensor cannot be copied.*detach"):
         make(x * 2.0)
+
+
+def test_other_libraries_spellings_are_named():
+    for name, ours in {"array": "tensor", "concatenate": "concat", "arcsin": "asin", "sinn": "sin"}.items():
+        with pytest.raises(AttributeError, match=f"no attribute '{name}'. Did you mean '{ours}'"):
+            getattr(jt, name)
 
 
 def test_hash_is_identity(T):

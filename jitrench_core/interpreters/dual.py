@@ -101,6 +101,10 @@ def tangent(op: Op, primals: Any, tangents: Any, attrs: Any, y: Any, aux: Any) -
                 continue
             t = t if t.shape == y.shape else broadcast_to(t, y.shape)
             part = rule(*[t if p == "g" else env[p] for p in parameters(rule)])
+            if type(part) is not Tensor:
+                raise OpError(
+                    f"{rule.__name__}, a rule of op {op.name!r}, returned {type(part).__name__}; expected a Tensor"
+                )
             total = part if total is None else total + part
         return total
     return _transpose(op, primals, moved, env, y)

@@ -98,7 +98,10 @@ def Scalar(value: float, dtype: Any = None, device: Any = None, name: str | None
     """A tracked 0-d tensor: ``jt.Scalar(2.5)``. A Python int becomes a float, because integers have no gradient."""
     if isinstance(value, int) and dtype is None:
         value = float(value)
-    return tensor(value, dtype, device, requires_grad=True, name=name)
+    made = tensor(value, dtype, device, requires_grad=True, name=name)
+    if made.ndim:
+        raise ShapeError(f"Scalar() makes a 0-d tensor, got shape {made.shape}: use jt.tensor(x, requires_grad=True)")
+    return made
 
 
 def _create(function: str, *args: Any, dtype: Any, device: Any, default: Any = float64, **kwargs: Any) -> Tensor:
