@@ -7,10 +7,11 @@ needs scikit-learn, matplotlib and tqdm; the picture of the graph needs ``pip in
 from __future__ import annotations
 
 import argparse
+import importlib
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -154,19 +155,55 @@ def list_plugins() -> None:
         )
 
 
+def require(**modules: str) -> None:
+    """End with one line where something is not installed; ``modules`` gives what pip calls it."""
+    missing = []
+    for module, project in modules.items():
+        try:
+            importlib.import_module(module)
+        except ImportError:
+            missing.append(project)
+    if missing:
+        sys.exit(f"this example needs {' and '.join(missing)}: python -m pip install {' '.join(missing)}")
+
+
+def number(least: int) -> Callable[[str], int]:
+    """A whole number from ``least`` on the command line."""
+
+    def parse(text: str) -> int:
+        try:
+            n = int(text)
+        except ValueError:
+            n = least - 1
+        if n < least:
+            raise argparse.ArgumentTypeError(f"expected a whole number from {least}, got {text!r}")
+        return n
+
+    return parse
+
+
 def main(argv: Sequence[str] | None = None) -> Result | None:
     """The accuracy on held-out digits, that of the weights read back in a new process, and the files."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="where to write (default: here)")
-    parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--seed", type=int, default=0, help="of the split, the weights and the order")
+    parser.add_argument("--epochs", type=number(1), default=20)
+    parser.add_argument("--batch", type=number(1), default=64)
+    parser.add_argument("--seed", type=number(0), default=0, help="of the split, the weights and the order")
     parser.add_argument("--evaluate", type=Path, metavar="FILE", help="only print the accuracy of these weights")
     options = parser.parse_args(argv)
+    if options.evaluate is not None and not options.evaluate.is_file():
+        parser.error(f"argument --evaluate: there is no file {str(options.evaluate)!r}")
+    needed = {"sklearn": "scikit-learn"}
+    if options.evaluate is None:
+        needed |= {"matplotlib": "matplotlib", "tqdm": "tqdm"}
+    require(**needed)
 
     digits, held_out = load_digits(options.seed)
     if options.evaluate is not None:
-        print(measure(nn.load(options.evaluate), held_out)[1])
+        try:
+            print(measure(nn.load(options.evaluate), held_out)[1])
+        except jt.JITrenchError as e:
+            sys.exit(f"--evaluate: {e}")
         return None
 
     options.out.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import jitrench_core as jt
+from jitrench_core.plot import RendererError
 
 
 def goldstein_price(x: jt.Tensor, y: jt.Tensor) -> jt.Tensor:
@@ -20,8 +21,8 @@ def goldstein_price(x: jt.Tensor, y: jt.Tensor) -> jt.Tensor:
     return a * b
 
 
-def main(argv: Sequence[str] | None = None) -> tuple[float, float, float, Path]:
-    """The value at (x, y), both derivatives, and where the picture is."""
+def main(argv: Sequence[str] | None = None) -> tuple[float, float, float, Path | None]:
+    """The value at (x, y), both derivatives, and where the picture is, or None without Graphviz."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="where to write (default: here)")
     parser.add_argument("--at", type=float, nargs=2, default=(2.5, 3.5), metavar=("X", "Y"))
@@ -32,14 +33,19 @@ def main(argv: Sequence[str] | None = None) -> tuple[float, float, float, Path]:
     x = jt.Scalar(options.at[0], name="x")
     y = jt.Scalar(options.at[1], name="y")
     z = goldstein_price(x, y)
-    picture = options.out / f"goldstein_price.{options.format}"
-    jt.plot_graph(z, to_file=picture, title="Goldstein-Price")
+    picture: Path | None = options.out / f"goldstein_price.{options.format}"
+    try:
+        jt.plot_graph(z, to_file=picture, title="Goldstein-Price")
+    except RendererError as e:
+        print(f"no picture of the graph: {e}")
+        picture = None
     z.backward()
 
     print(f"z     = {z.item()}")
     print(f"dz/dx = {x.grad.item()}")
     print(f"dz/dy = {y.grad.item()}")
-    print(f"graph: {picture.resolve()}")
+    if picture is not None:
+        print(f"graph: {picture.resolve()}")
     return z.item(), x.grad.item(), y.grad.item(), picture
 
 

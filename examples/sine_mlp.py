@@ -1,12 +1,14 @@
 """Fit a noisy sine with a network of two layers, save its weights, and animate how it learns.
 
-Run ``python examples/sine_mlp.py --out pictures``. It needs matplotlib.
+Run ``python examples/sine_mlp.py --out pictures``. It needs matplotlib and pillow.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import importlib
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,6 +58,8 @@ def train(
                 fits[step] = nn.apply(model, params, grid).numpy()[:, 0]
         loss = nn.mse_loss(nn.apply(model, params, x), y)
         losses.append(loss.item())
+        if not losses[-1] < 1e100:
+            sys.exit(f"the training diverged at step {step}: a learning rate of {lr:g} is too large; try --lr 0.1")
         if step % 5000 == 0:
             print(f"step {step:>6,}  loss {losses[-1]:.4f}")
         if step < steps:
@@ -102,15 +106,54 @@ def draw(
     plt.close(figure)
 
 
+def require(**modules: str) -> None:
+    """End with one line where something is not installed; ``modules`` gives what pip calls it."""
+    missing = []
+    for module, project in modules.items():
+        try:
+            importlib.import_module(module)
+        except ImportError:
+            missing.append(project)
+    if missing:
+        sys.exit(f"this example needs {' and '.join(missing)}: python -m pip install {' '.join(missing)}")
+
+
+def number(least: int) -> Callable[[str], int]:
+    """A whole number from ``least`` on the command line."""
+
+    def parse(text: str) -> int:
+        try:
+            n = int(text)
+        except ValueError:
+            n = least - 1
+        if n < least:
+            raise argparse.ArgumentTypeError(f"expected a whole number from {least}, got {text!r}")
+        return n
+
+    return parse
+
+
+def rate(text: str) -> float:
+    """A learning rate on the command line."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1e6:
+        raise argparse.ArgumentTypeError(f"expected a number above 0, at most 1e6; got {text!r}")
+    return value
+
+
 def main(argv: Sequence[str] | None = None) -> Result:
     """The mean squared error on held-out points, and the files."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="where to write (default: here)")
-    parser.add_argument("--steps", type=int, default=20_000)
-    parser.add_argument("--lr", type=float, default=0.1)
-    parser.add_argument("--seed", type=int, default=0, help="of the points and the weights")
-    parser.add_argument("--frames", type=int, default=60, help="of the animation")
+    parser.add_argument("--steps", type=number(1), default=20_000)
+    parser.add_argument("--lr", type=rate, default=0.1)
+    parser.add_argument("--seed", type=number(0), default=0, help="of the points and the weights")
+    parser.add_argument("--frames", type=number(1), default=60, help="of the animation")
     options = parser.parse_args(argv)
+    require(matplotlib="matplotlib", PIL="pillow")
     options.out.mkdir(parents=True, exist_ok=True)
 
     generator = jt.random.Generator(options.seed)
@@ -121,6 +164,7 @@ def main(argv: Sequence[str] | None = None) -> Result:
     watch = {
         round(step) for step in (*np.geomspace(1, options.steps + 1, half) - 1, *np.linspace(0, options.steps, half))
     }
+    watch.add(options.steps)
     losses, fits = train(params, x, y, options.steps, options.lr, watch)
 
     weights = options.out / "weight.jtw"

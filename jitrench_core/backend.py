@@ -215,10 +215,14 @@ class KernelTable(dict[Any, Any]):
             self[key] = kernel
             return kernel
 
+        name = (self.op.name, getattr(who, "name", ""))
+        plugin = PLUGIN_KERNELS.get(name)
+
         def first_call(*arrays: Any, **attrs: Any) -> Any:
             result = kernel(*arrays, **attrs)
             self.op.check_result(result)
-            self[key] = kernel
+            if PLUGIN_KERNELS.get(name) is plugin:  # else one was registered since: the next call links that
+                self[key] = kernel
             return result
 
         return first_call
@@ -304,7 +308,7 @@ def device(spec: Any = None) -> Device:
             f"no device {spec!r}: installed backends are {', '.join(names()) or 'none'}.{_near(name)} `jitrench plugins` shows "
             f"broken ones.{hint}"
         )
-    if digits and not digits.isdigit():
+    if digits and not (digits.isascii() and digits.isdecimal()):
         raise NotFoundError(f"no device {spec!r}: write {name!r} or '{name}:0'")
     index = int(digits or 0)
     if index and index >= found.device_count():

@@ -35,8 +35,12 @@ NO_BACKEND = "pip install jitrench-numpy (CPU), or pip install 'jitrench-cupy[cu
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code: 0, or 1 where something is broken or not found."""
-    args = _parser().parse_args(argv)
+    """Run the command line; returns the exit code: 0, 1 where something is broken or not found, 2 without a command."""
+    parser = _parser()
+    args = parser.parse_args(argv)
+    if args.run is None:
+        parser.print_help(sys.stderr)
+        return 2
     args.width = get_terminal_size().columns if sys.stdout.isatty() else None
     with warnings.catch_warnings(), redirect_stdout(sys.stderr):  # what a plugin prints is no part of the report
         warnings.simplefilter("ignore", plugins.PluginWarning)  # the commands tell it better
@@ -56,7 +60,8 @@ def _parser() -> argparse.ArgumentParser:
         "jitrench", description="What is installed, what is broken, and what to do about it."
     )
     parser.add_argument("--version", action="version", version=f"jitrench-core {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    parser.set_defaults(run=None)
 
     def add(name: str, run: Callable[[argparse.Namespace], Report], help: str) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=help, description=help)
@@ -93,8 +98,9 @@ def _plugins(args: argparse.Namespace) -> Report:
             lines += _indent(r["error"]["traceback"], "  | ") if args.verbose else []
     if plugins.failed() and not args.verbose:
         lines += ["", "--verbose shows the tracebacks"]
-    lines += [line for note in plugins.unknown() for line in ("", f"note: {note}")]
-    return {"plugins": rows, "notes": plugins.unknown()}, lines, 1 if plugins.failed() else 0
+    notes = [*plugins.unknown(), *_stray_kernels()]
+    lines += [line for note in notes for line in ("", f"note: {note}")]
+    return {"plugins": rows, "notes": notes}, lines, 1 if plugins.failed() else 0
 
 
 def _plugin(p: plugins.Plugin) -> dict[str, Any]:
@@ -131,7 +137,7 @@ def _ops(args: argparse.Namespace) -> Report:
     wanted = [name for name in registry.ops if fnmatchcase(name.lower(), pattern)]
     rows = [_op(registry.ops[name].op) for name in wanted]
     lines = _table(
-        ("op", "from", "derivative", "kind", ""),
+        ("op", "from", "derivative", "kind", "what it does"),
         ((r["usage"], r["owner"], _derivative(r), _kind(r), r["doc"]) for r in rows),
         args.width,
     )
@@ -304,6 +310,11 @@ def _advice(data: dict[str, Any]) -> Iterable[str]:
             yield f"{library} is installed without its backend: pip install {backend}"
     if not data["pictures"]["draws"]:
         yield f"jt.plot_graph: {data['pictures']['error']}"
+    yield from _stray_kernels()
+
+
+def _stray_kernels() -> Iterable[str]:
+    """Kernels of ops that do not exist."""
     known = registry.ops.entries
     for (op, backend), (owner, _) in sorted(backends.PLUGIN_KERNELS.items()):
         if op not in known:

@@ -26,6 +26,8 @@ class DType:
     def __eq__(self, other: object) -> bool:
         if self is other:
             return True
+        if isinstance(other, type) and other in _PYTHON:
+            return _PYTHON[other] is self
         name = other if isinstance(other, str) else getattr(other, "name", None) or getattr(other, "__name__", None)
         return name == self.name if isinstance(name, str) else NotImplemented
 
@@ -83,6 +85,8 @@ def dtype(spec: Any) -> DType:
     if isinstance(spec, type) and spec in _PYTHON:
         return _PYTHON[spec]
     name = spec if isinstance(spec, str) else getattr(spec, "name", None) or getattr(spec, "__name__", None)
+    if name is None:  # some libraries' dtypes have no name, but print as "library.float32"
+        name = str(spec).rpartition(".")[2]
     found = DTYPES.get(name) if isinstance(name, str) else None
     if found is None:
         near = suggest(name, DTYPES) if isinstance(name, str) else ""

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
 from functools import wraps
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, final, overload
 
 from .errors import DeviceMismatchError, FreedGraphError, GradientError, OpError, ShapeError
 
@@ -205,18 +205,33 @@ class _Mode:
         return wrapper  # type: ignore[return-value]
 
 
-@final
-class no_grad(_Mode):
-    """Record nothing: as ``with jt.no_grad():``, ``@jt.no_grad`` or ``@jt.no_grad()``. Other threads are not affected."""
+if TYPE_CHECKING:  # as a type checker should see the two: a decorator keeps its function's type
 
-    value = False
+    @overload
+    def no_grad(function: F) -> F: ...
+    @overload
+    def no_grad() -> _Mode: ...
+    def no_grad(function: Any = None) -> Any: ...
 
+    @overload
+    def enable_grad(function: F) -> F: ...
+    @overload
+    def enable_grad() -> _Mode: ...
+    def enable_grad(function: Any = None) -> Any: ...
 
-@final
-class enable_grad(_Mode):
-    """Record again inside ``no_grad``: as a context manager or a decorator."""
+else:
 
-    value = True
+    @final
+    class no_grad(_Mode):
+        """Record nothing: ``with jt.no_grad():``, ``@jt.no_grad`` or ``@jt.no_grad()``. Other threads are not affected."""
+
+        value = False
+
+    @final
+    class enable_grad(_Mode):
+        """Record again inside ``no_grad``: as a context manager or a decorator."""
+
+        value = True
 
 
 @final

@@ -26,7 +26,7 @@ Initializer: TypeAlias = Callable[["Generator", tuple[int, ...], Any], Tensor]
 
 
 class LayerError(JITrenchError, RuntimeError):
-    """A layer that runs where it has no parameters, or parameters that do not belong to the model."""
+    """A layer that is made or called wrongly, runs where it has no parameters, or has some that belong to another model."""
 
 
 class Layer:
@@ -59,11 +59,18 @@ class Layer:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         frame = _frame.get()
         if frame is None:
-            return self.forward(*args, **kwargs)
+            try:
+                return self.forward(*args, **kwargs)
+            except AttributeError as e:
+                explain_input(e, args, self.label)
+                raise
         inner = frame.inner(self, args)
         token = _frame.set(inner)
         try:
             return inner.bind().forward(*args, **kwargs)
+        except AttributeError as e:
+            explain_input(e, args, inner.path)
+            raise
         finally:
             _frame.reset(token)
 
@@ -129,9 +136,12 @@ class Layer:
         if found is None:
             keys = list(frame.tree) if frame is not None else []
             raise NotFoundError(
-                f"{self.label} needs a parameter {name!r} of shape {shape}, which params do not have; under {self.label!r} "
-                f"they hold {', '.join(map(repr, keys)) or 'nothing'}.{suggest(name, keys)}"
-                f"{frame.siblings() if frame is not None and not keys else ''}"
+                f"{self.label} needs a parameter {name!r} of shape {shape}, which params lack; "
+                + (
+                    f"under {self.label!r} they hold {', '.join(map(repr, keys))}.{suggest(name, keys)}"
+                    if keys or frame is None
+                    else frame.siblings()
+                )
             )
         if type(found) is not Tensor:
             raise LayerError(f"{self.label}: the parameter {name!r} is a {type(found).__name__}; expected a Tensor")
@@ -141,6 +151,16 @@ class Layer:
                 f"{self.label}: expected {name!r} of shape {shape}{f' for an input of shape {came}' if came else ''}, got "
                 f"{found.shape}: pass an input like the one the parameters were made for, or make them anew by nn.init"
             )
+
+
+def explain_input(e: AttributeError, inputs: tuple[Any, ...], who: str) -> None:
+    """Raise ``LayerError`` where ``e`` says that an input lacks what Tensors have, because it is none."""
+    for i, x in enumerate(inputs):
+        if e.obj is x and type(x) is not Tensor and hasattr(Tensor, e.name or ""):
+            given = f"{x!r:.60}" if isinstance(x, (bool, int, float, list, tuple)) else "..."
+            raise LayerError(
+                f"{who}: input {i} is a {type(x).__name__}; expected a Tensor or an array: convert it, jt.tensor({given})"
+            ) from e
 
 
 def _check_dtype(x: Tensor, p: Tensor, label: str) -> None:
@@ -303,7 +323,9 @@ class _Frame:
 
     def siblings(self) -> str:
         """What the whole tree holds, for an error about a layer that it lacks."""
-        return f" The layers of params are {', '.join(map(repr, self.scope.tree)) or 'none'}."
+        if not self.scope.tree:
+            return "they are empty: make them by nn.init(model, (None, 3))"
+        return f"they hold no {self.path!r}, only {', '.join(map(repr, self.scope.tree))}"
 
 
 def _given(value: Tensor, *_: Any) -> Tensor:

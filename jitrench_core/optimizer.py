@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from numbers import Real
+from typing import Any, Never
 
 from .backend import Device
 from .dtypes import DType, float64
-from .errors import DTypeError, GradientError, JITrenchError
+from .errors import DTypeError, GradientError, JITrenchError, suggest
 from .graph import no_grad
 from .ops.creation import asarray, tensor
 from .tensor import Tensor, assign
@@ -16,7 +17,7 @@ from .transforms.tree import flatten, names
 
 
 class OptimizerError(JITrenchError, ValueError):
-    """A hyper-parameter out of its range, or an update rule that does not keep to its declaration."""
+    """A hyper-parameter that is unknown or out of its range, or an update rule that does not keep to its declaration."""
 
 
 class Optimizer:
@@ -28,7 +29,8 @@ class Optimizer:
     by ``assign`` alone. Other hyper-parameters are Python numbers, fixed when the optimizer is made.
 
     Raises ``DTypeError`` for a leaf that is no Tensor, ``GradientError`` for a computed one, or where none requires a gradient, and
-    ``OptimizerError`` for a learning rate that is negative or not finite.
+    ``OptimizerError`` for a learning rate that is no number, negative or not finite, and for an option that the rule does not
+    have, if a subclass passes on those that it does not know.
 
     >>> import jitrench_core as jt
     >>> class Sign(jt.Optimizer):
@@ -42,17 +44,24 @@ class Optimizer:
     Tensor([ 0.5, -1.5], requires_grad=True)
     """
 
-    def __init__(self, params: Any, *, lr: float | Tensor = 1e-3) -> None:
+    def __init__(self, params: Any, *, lr: float | Tensor = 1e-3, **unknown: Never) -> None:
+        if unknown:
+            self._refuse(unknown)
         if not isinstance(params, (dict, list, tuple, Tensor)) and isinstance(params, Iterable):
             params = list(params)
-        leaves, self._rebuild = flatten(params)
+        self._params = params
+        leaves = flatten(params)[0]
         who = type(self).__name__
         for name, p in zip(names(params), leaves, strict=True):
             if type(p) is not Tensor:
-                raise DTypeError(f"{who} takes a tree of Tensors; {name or 'it'!r} is a {type(p).__name__}")
+                raise DTypeError(
+                    f"{who} takes a tree of Tensors; {f'{name!r} is' if name else 'got'} a {type(p).__name__}"
+                )
             if not p.is_leaf:
+                called = name or p.name
                 raise GradientError(
-                    f"{who}: the tensor {name or p.name!r} was computed, so it never has a .grad: pass the leaf it was computed from"
+                    f"{who}: {f'the tensor {called!r}' if called else 'this tensor'} was computed, so it never has a .grad: pass the "
+                    f"leaf it was computed from"
                 )
         self._leaves: list[Tensor] = leaves
         # By identity: comparing Tensors is elementwise.
@@ -67,8 +76,8 @@ class Optimizer:
                 self._slots[p] = self.slots(p)
         # assign() keeps dtype and device, so they are asked for once.
         self._kinds: list[tuple[DType, Device]] = [(p.dtype, p.device) for p in self._slots]
-        self._lr: Tensor = tensor(asarray(lr).detach(), dtype=float64, device=self._kinds[0][1])
         self._check_lr(lr)
+        self._lr: Tensor = tensor(asarray(lr).detach(), dtype=float64, device=self._kinds[0][1])
 
     # -- what a subclass writes -------------------------------------------------------------------------------------
 
@@ -113,7 +122,7 @@ class Optimizer:
         rates: dict[tuple[DType, Device], Tensor] = {}
         with no_grad():
             for (p, slots), kind in zip(self._slots.items(), self._kinds, strict=True):
-                g = p.grad
+                g = p.grad if p.requires_grad else None  # it may have been frozen since
                 if g is None:
                     continue
                 moved = True
@@ -144,8 +153,22 @@ class Optimizer:
 
         A Tensor that occurs twice among the parameters has its slots at each place.
         """
-        return {"lr": self._lr, "slots": self._rebuild([self._slots.get(p, {}) for p in self._leaves])}
+        return {"lr": self._lr, "slots": flatten(self._params)[1]([self._slots.get(p, {}) for p in self._leaves])}
 
-    def _check_lr(self, lr: float | Tensor) -> None:
-        if isinstance(lr, (int, float)) and not 0 <= lr < math.inf:
-            raise OptimizerError(f"{type(self).__name__}: lr must be a finite number, 0 or above; got {lr!r}")
+    def _check_lr(self, lr: Any) -> None:
+        if not isinstance(lr, bool) and isinstance(lr, Real):
+            good = 0 <= float(lr) < math.inf
+        else:
+            good = getattr(lr, "shape", None) == () and 0 <= float(lr) < math.inf
+        if not good:
+            raise OptimizerError(f"{type(self).__name__}: lr must be a finite number, 0 or above; got {lr!r:.60}")
+
+    def _refuse(self, unknown: Iterable[str]) -> None:
+        """Options that the rule does not have."""
+        from inspect import signature
+
+        known = [p.name for p in signature(type(self)).parameters.values() if p.kind is not p.VAR_KEYWORD]
+        for name in unknown:
+            raise OptimizerError(
+                f"{type(self).__name__} has no option {name!r}; it has {', '.join(known[1:])}.{suggest(name, known[1:])}"
+            )

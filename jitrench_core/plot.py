@@ -1,8 +1,8 @@
 """Pictures of graphs: ``plot_graph`` writes DOT and draws it with whichever Graphviz is at hand.
 
 Inputs are orange octagons, computed variables orange ellipses, ops light blue boxes, constants small and grey. A graph
-keeps no values but those that derivative rules asked for, so a value is shown where one of them holds it or where it
-follows from them; otherwise shape and dtype stand in its place.
+keeps no values but its scalar inputs' and those that derivative rules asked for, so a value is shown where one of them
+holds it or where it follows from them; otherwise shape and dtype stand in its place.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 FORMATS = {".svg": "svg", ".png": "png", ".pdf": "pdf", ".dot": "dot", ".gv": "dot"}
 MOST_OPERANDS = 24  # of one op: concat may take thousands
+MOST_CURVED = 100  # ops: in a larger graph straight edges, as curves around hundreds of nodes take dot minutes
 MOST_ELEMENTS = 4  # of a tensor whose values are written out
 MOST_DIGITS_IN_ARRAYS = 4
 MOST_PIXELS, LONGEST_SIDE = 24e6, 32_000  # of a PNG: cairo draws no side of more than 32,767
@@ -35,11 +36,14 @@ INSTALL = (
 _DIGITS = {"float16": 4, "float32": 7, "complex64": 7}
 _GREY, _BROWN = "#6e6e6e", "#6b4a00"
 
+# Without nslimit dot takes minutes for 200 ops in a row that all use one input; smaller pictures stay the same.
 _STYLE = f"""\
-  bgcolor="white"; pad=0.25; nodesep=0.28; ranksep=0.32; labelloc="t"; fontname="Helvetica"; fontsize=16;
+  nslimit=2; nslimit1=2;
+  bgcolor="white"; pad=0.25; nodesep=0.28; ranksep=0.32; labelloc="t"; labeljust="l"; fontname="Helvetica"; fontsize=16;
   node [fontname="Helvetica", fontsize=12, height=0.36, margin="0.12,0.05", style="filled"];
   edge [fontname="Helvetica", fontsize=9, fontcolor="{_GREY}", color="{_GREY}", arrowsize=0.6];
 """
+_LEFT = '<BR ALIGN="LEFT"/>'  # ends a line, and aligns it
 _TIGHT = 'height=0.25, margin="0.06,0.03"'
 _SHAPES = {
     "input": 'shape=octagon, fillcolor="orange", color="#a66300", penwidth=1.4',
@@ -184,7 +188,12 @@ class _Drawing:
             self._name(y.node)
         self.all = self._walk()
         self.drawn, self.used = self._choose()
-        for y in outputs:  # after the graph's own: that is what it was computed with, whatever was assigned since
+        # After what the calls saved: that is what they were computed with, whatever was assigned since
+        for unit in self.all:
+            value = getattr(unit, "value", None) if unit.op is None else None
+            if value is not None:
+                self.values.setdefault((unit, 0), value)
+        for y in outputs:
             self.values.setdefault(_origin(y.node), y.data)
         self._derive()
 
@@ -274,8 +283,10 @@ class _Drawing:
             self._taken(variable)
         heading = [_html(title, 200)] if title else []
         heading += [_small(_html(note)) for note in self._notes()]
-        label = f"  label=<{'<BR/>'.join(heading)}>;\n" if heading else ""
-        return f"digraph jitrench {{\n{_STYLE}{label}{''.join(self.lines)}}}\n"
+        lines = "".join(line.replace("<BR/>", _LEFT) + _LEFT for line in heading)
+        label = f"  label=<{lines}>;\n" if heading else ""
+        edges = "  splines=line;\n" if sum(u.op is not None for u in self.drawn) > MOST_CURVED else ""
+        return f"digraph jitrench {{\n{_STYLE}{edges}{label}{''.join(self.lines)}}}\n"
 
     def _notes(self) -> Iterable[str]:
         totals = ("ops", [u.op is not None for u in self.all], [u.op is not None for u in self.drawn])
@@ -292,7 +303,7 @@ class _Drawing:
         op = call.op
         doc = (op.__doc__ or "").strip().partition("\n")[0]
         attrs = [_attribute(k, v) for k, v in call.attrs.items() if repr(v) != repr(op.attrs.get(k))]
-        label = "<BR/>".join([_html(op.name, LONGEST), *(_small(_html(a, LONGEST)) for a in attrs)])
+        label = "<BR/>".join([_html(op.name, LONGEST), *(_spaced(_small(_html(a, LONGEST)), 12) for a in attrs)])
         # In the order of the signature, from left to right
         order = "ordering=in" if len(call.parents) > 1 else ""
         box = self._node(call, "op", label, f"{op.usage()}\n{doc}", order)
@@ -330,7 +341,8 @@ class _Drawing:
         if text is not None:
             label = f"{bold} = {_html(text)}" if bold else _html(text)
         else:
-            label = "<BR/>".join([*([bold] if bold else []), _html(main), _small(_html(detail), _BROWN)])
+            above = f"{bold}<BR/>{_spaced(_html(main), 15)}" if bold else _html(main)
+            label = f"{above}<BR/>{_small(_html(detail), _BROWN)}"
         return self._node(variable, kind, label, f"{name}: {detail} {main}" if name else f"{detail} {main}")
 
     def _constant(self, call: Any, i: int, value: Any) -> str:
@@ -456,6 +468,12 @@ def _small(html: str, color: str = _GREY) -> str:
     return f'<FONT POINT-SIZE="10" COLOR="{color}">{html}</FONT>'
 
 
+def _spaced(html: str, points: int) -> str:
+    """A line as high as one of this size, by a space at either end: an underscore above it would touch it else."""
+    space = f'<FONT POINT-SIZE="{points}"> </FONT>'
+    return f"{space}{html}{space}"
+
+
 def _quoted(text: str) -> str:
     """Text for a string in double quotes."""
     text = _legible(text, 300).replace("\\", "\\\\").replace("&", "&amp;").replace('"', '\\"')
@@ -469,7 +487,13 @@ def _format(to_file: str | PathLike[str]) -> str:
     """What the suffix of ``to_file`` asks for; ``PlotError`` where it is unknown or the folder is not there."""
     from pathlib import Path
 
-    path = Path(to_file)
+    try:
+        path = Path(to_file)
+    except TypeError:
+        message = (
+            f"to_file is the path of a file to write, a str or a Path; got {type(to_file).__name__} {to_file!r:.60}"
+        )
+        raise PlotError(message) from None
     if path.suffix.lower() not in FORMATS:
         came = repr(path.suffix) if path.suffix else "none"
         raise PlotError(

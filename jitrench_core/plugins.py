@@ -58,6 +58,7 @@ _LOADER = (__name__.partition(".")[0], "pluggy", "importlib")
 _own: dict[str, Any] = {}
 _manager: pluggy.PluginManager | None = None
 _lock = threading.RLock()
+PATIENCE = 60  # seconds; Python's own import lock can hold the thread that holds ours
 _done = False
 _loading = False
 _plugins: dict[tuple[str, str, str], Plugin] = {}  # by name, distribution and module, in the order of loading
@@ -146,7 +147,12 @@ def load(*, strict: bool | None = None) -> None:
 
 def _load_once(strict: bool) -> None:
     global _done, _loading
-    with _lock:
+    if not _lock.acquire(timeout=PATIENCE):
+        raise PluginError(
+            f"another thread has been loading plugins for {PATIENCE} s: it may wait for a module that this thread is importing. "
+            f"Call jt.device() once before starting threads, or import that plugin first in the main one"
+        )
+    try:
         if _done or _loading:
             return
         _loading = True
@@ -155,6 +161,8 @@ def _load_once(strict: bool) -> None:
             _done = True
         finally:
             _loading = False
+    finally:
+        _lock.release()
     for message in (*_unknown, *(f"{_complaint(p)} (`jitrench plugins` shows where)" for p in failed())):
         warnings.warn(message, PluginWarning, stacklevel=3)
 
@@ -198,10 +206,19 @@ def _try(point: EntryPoint, only: set[str] | None, without: set[str] | None, *, 
                 return False
             import traceback
 
-            error, text = e, traceback.format_exc()
+            error, text = _printable(e), traceback.format_exc()
     status = "disabled" if not allowed else "failed" if error else "loaded"
     _plugins[key] = Plugin(name, dist, point.dist.version if point.dist else "?", module, status, error, text)
     return True
+
+
+def _printable(error: BaseException) -> BaseException:
+    """``error``, or one that says so where its own message cannot be made."""
+    try:
+        str(error)
+    except Exception as second:
+        return PluginError(f"{type(error).__name__}, whose message fails with {type(second).__name__}")
+    return error
 
 
 def _complaint(p: Plugin) -> str:
@@ -241,7 +258,9 @@ def on_miss() -> str:
     """Load the plugins, because a name is missing, and say which of them failed: the name may be theirs."""
     load()
     broken = ", ".join(f"{p.name} ({p.error})" for p in failed())
-    return f" It may belong to a plugin that failed: {broken}." if broken else ""
+    off = ", ".join(p.name for p in _plugins.values() if p.status == "disabled")
+    hint = f" It may belong to a plugin that failed: {broken}." if broken else ""
+    return hint + (f" JITRENCH_PLUGINS or JITRENCH_DISABLE_PLUGINS keeps out: {off}." if off else "")
 
 
 # The first of the two injections: an unknown array class, backend or op loads the plugins.

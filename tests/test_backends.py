@@ -71,7 +71,10 @@ def test_tensors_know_their_device(T, backend):
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("nunpy", "no device 'nunpy': installed backends are .*numpy.* Did you mean 'numpy'.*`jitrench plugins` shows broken ones"),
+        (
+            "nunpy",
+            "no device 'nunpy': installed backends are .*numpy.* Did you mean 'numpy'.*`jitrench plugins` shows broken ones",
+        ),
         ("numpy:1", r"no device 'numpy:1': backend 'numpy' has 1 device\(s\)"),
         ("cpu:x", "no device 'cpu:x': write 'cpu' or 'cpu:0'"),
         pytest.param("strict:3", r"no device 'strict:3': backend 'strict' has 3 device\(s\)", marks=needs_strict),

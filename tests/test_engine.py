@@ -1016,3 +1016,100 @@ def test_compositions(T, f, g):
 
     got = jt.grad(h)(T(a)).numpy()
     np.testing.assert_allclose(got, numeric(lambda v: h(T(v)).item(), a), rtol=1e-6, atol=1e-7)
+
+
+# -- ops where a reviewer found them wrong ----------------------------------------------------------------------------
+
+
+def test_equality_with_what_is_no_array_is_pythons(T):
+    x = T([1.0, 2.0])
+    assert None not in x
+    assert (x == object()) is False
+    with pytest.raises(jt.DTypeError, match=r"equal\(\) takes Tensors.*got list"):
+        x == [1.0, 2.0]
+    if backend_is_strict(x):
+        with pytest.raises(jt.DTypeError):
+            T([1, 2]) == 1.5
+
+
+def backend_is_strict(x):
+    return str(x.device).startswith("strict")
+
+
+def test_prod_of_small_integers_does_not_overflow(T):
+    t = T([2**20, 2**20], dtype="int32")
+    assert jt.prod(t).item() == 2**40
+    assert jt.vmap(jt.prod)(t.reshape(1, 2)).tolist() == [2**40]
+    assert jt.prod(T([200, 200], dtype="uint8")).item() == 40_000
+    assert jt.prod(T([True, True])).item() == 1
+
+
+def test_shapes_that_do_not_broadcast_back(T):
+    for shape in ((3, 2), (1, 2, 3, 1), (2,)):
+        with pytest.raises(jt.ShapeError, match="sum_to"):
+            jt.sum_to(T(np.ones((2, 3))), shape)
+    with pytest.raises(jt.ShapeError, match="broadcast_to"):
+        jt.broadcast_to(T(np.ones((2, 3))), ())
+    assert jt.broadcast_to(T(1.0), 3).shape == (3,)
+
+
+def test_a_copy_keeps_its_gradient(T):
+    assert jt.grad(lambda v: jt.asarray(v, copy=True) * v)(T(3.0)).item() == 6.0
+    x = T([1.0, 2.0])
+    assert jt.asarray(x, copy=True) is not x
+
+
+def test_numbers_among_arrays_to_join(T):
+    x = T(1.0, dtype="float32")
+    assert jt.stack([x, 2.0]).dtype == jt.float32
+    assert jt.vmap(lambda r: jt.stack([r, 2.0]))(T([1.0, 3.0])).tolist() == [[1.0, 2.0], [3.0, 2.0]]
+    assert jt.grad(lambda v: jt.stack([v, 2.0, v]).sum())(T(1.0)).item() == 2.0
+
+
+def test_numpys_integers_as_attributes(T):
+    one, x = np.int64(1), T(np.arange(6.0).reshape(2, 3))
+    assert jt.vmap(lambda r: jt.argmax(r, axis=np.int64(0)))(x).tolist() == [2, 2]
+    assert jt.expand_dims(x, axis=one).shape == (2, 1, 3)
+    assert jt.reshape(x, np.int64(6)).shape == (6,)
+    assert jt.vmap(lambda r: jt.stack([r, r], axis=one))(x).shape == (2, 3, 2)
+    assert jt.sum(x, axis=one).tolist() == [3.0, 12.0]
+
+
+def test_creation_as_numpy(backend):
+    assert (
+        jt.linspace(0, 1, 4, endpoint=False, device=backend).tolist() == np.linspace(0, 1, 4, endpoint=False).tolist()
+    )
+    assert jt.eye(2, 3, k=1, device=backend).tolist() == np.eye(2, 3, k=1).tolist()
+    assert jt.arange(1, 7, 2, device=backend).tolist() == [1, 3, 5]
+
+
+def test_dtypes_by_every_spelling(T):
+    x = T([1.0])
+    assert jt.float64 == float  # noqa: E721
+    assert jt.int64 == int  # noqa: E721
+    assert jt.float64 == "float64"
+    assert jt.zeros(1, dtype=x.data.dtype).dtype == jt.float64
+
+
+def test_a_kernel_registered_between_link_and_first_call(T, backend):
+    from jitrench_core import backend as backends
+
+    @jt.op(elementwise=True, vjp=lambda g: g)
+    def linked(xp, x, /):
+        """x + 1"""
+        return x + 1
+
+    pending = linked.op.kernels[type(T([1.0]).data)]
+    key = ("linked", jt.device(backend).backend.name)
+    backends.PLUGIN_KERNELS[key] = ("test", lambda x: x + 41)
+    try:
+        pending(T([1.0]).data)
+        assert linked(T([1.0])).tolist() == [42.0]
+    finally:
+        del backends.PLUGIN_KERNELS[key]
+
+
+def test_a_whole_gradient_added_up_before_a_piece(T):
+    x = T([1.0, 2.0], requires_grad=True)
+    (x[0] * 2.0 + (x + 0.0).sum() + (x * 3.0).sum() + (x * 1.0).sum()).backward()
+    assert x.grad.tolist() == [7.0, 5.0]

@@ -14,6 +14,7 @@ from types import ModuleType
 import pytest
 
 import jitrench_core as jt
+from jitrench_core.plot import RendererError
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -89,6 +90,62 @@ def test_tensor_gradient(tmp_path):
     assert y == 6.0
     assert gradient == [[1.0, 1.0], [1.0, 0.0], [0.0, 0.0]]
     assert picture.read_text().count("shape=octagon") == 1
+
+
+@pytest.mark.parametrize("name", ["goldstein_price", "tensor_gradient"])
+def test_without_graphviz_the_numbers_still_come(name, tmp_path, monkeypatch, capsys):
+    def refuse(*args, **kwargs):
+        raise RendererError("drawing a graph needs Graphviz")
+
+    monkeypatch.setattr(jt, "plot_graph", refuse)
+    *_, picture = example(name).main(["--out", str(tmp_path)])
+    assert picture is None
+    output = capsys.readouterr().out
+    assert "no picture of the graph: drawing a graph needs Graphviz\n" in output
+    assert "graph: /" not in output
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("newton", ["--steps", "-5"], "argument --steps: expected a whole number from 0, got '-5'"),
+        ("newton", ["--start", "nan"], "argument --start: expected a number from -1e6 to 1e6, got nan"),
+        ("rosenbrock", ["--steps", "-5"], "argument --steps: expected a whole number from 1, got '-5'"),
+        ("rosenbrock", ["--steps", "many"], "argument --steps: expected a whole number from 1, got 'many'"),
+        ("rosenbrock", ["--frames", "-1"], "argument --frames: expected a whole number from 0, got '-1'"),
+        ("rosenbrock", ["--lr", "0"], "argument --lr: expected a number above 0, at most 1e6; got '0'"),
+    ],
+)
+def test_options_are_checked(name, arguments, message, capsys):
+    with pytest.raises(SystemExit) as e:
+        example(name).main(arguments)
+    assert e.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("name", "project"), [("newton", "matplotlib"), ("rosenbrock", "matplotlib and pillow")])
+def test_what_is_not_installed_is_said_first(name, project, tmp_path, monkeypatch, capsys):
+    for module in ("matplotlib", "PIL"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(SystemExit) as e:
+        example(name).main(["--out", str(tmp_path)])
+    assert e.value.code == f"this example needs {project}: python -m pip install {project.replace(' and', '')}"
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("lr", ["0.01", "1", "1e6"])
+def test_rosenbrock_that_diverges_says_so(lr):
+    with pytest.raises(
+        SystemExit, match=r"^the descent diverged at step \d+: a learning rate of .* is too large; try "
+    ):
+        example("rosenbrock").main(["--lr", lr, "--frames", "0"])
+
+
+def test_newton_on_a_curve_without_curvature(tmp_path):
+    flat = example("newton")
+    flat.f = lambda x: 2 * x + 0 * x**2
+    with pytest.raises(SystemExit, match=r"^no step from x = 2\.0: the curvature is 0; take another --start$"):
+        flat.main(["--out", str(tmp_path)])
 
 
 def test_sine_of_the_first_page():

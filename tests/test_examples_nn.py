@@ -85,3 +85,61 @@ def test_sine_reaches_the_noise(tmp_path):
     spec.loader.exec_module(example)
     result = example.main(["--frames", "2", "--out", str(tmp_path)])
     assert result.held_out <= 1.2 * example.NOISE
+
+
+def refused(script, *arguments, cwd, without=()):
+    """The exit status and the errors of a script that ends early, where the modules in ``without`` cannot be imported."""
+    for module in without:
+        (cwd / f"{module}.py").write_text("raise ImportError")
+    env = {**os.environ, "PYTHONPATH": str(cwd)} if without else None
+    command = [sys.executable, "-W", "error", str(EXAMPLES / script), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=env, timeout=300)
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "message"),
+    [
+        ("digits.py", ["--batch", "0"], "argument --batch: expected a whole number from 1, got '0'"),
+        ("digits.py", ["--epochs", "-1"], "argument --epochs: expected a whole number from 1, got '-1'"),
+        ("digits.py", ["--evaluate", "nofile"], "argument --evaluate: there is no file 'nofile'"),
+        ("sine_mlp.py", ["--steps", "-5"], "argument --steps: expected a whole number from 1, got '-5'"),
+        ("sine_mlp.py", ["--lr", "nan"], "argument --lr: expected a number above 0, at most 1e6; got 'nan'"),
+    ],
+)
+def test_options_are_checked(script, arguments, message, tmp_path):
+    status, errors = refused(script, *arguments, cwd=tmp_path)
+    assert status == 2
+    assert message in errors
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    needs("sklearn")
+    nn.save(nn.init(nn.Linear(3), (None, 64)), tmp_path / "other.jtw")
+    status, errors = refused("digits.py", "--evaluate", "other.jtw", cwd=tmp_path)
+    assert status == 1
+    assert errors.startswith("--evaluate: Linear_1: expected 'weight' of shape (128, 64)")
+
+
+def test_what_is_not_installed_is_said_first(tmp_path):
+    status, errors = refused("digits.py", cwd=tmp_path, without=["sklearn", "tqdm", "matplotlib"])
+    projects = ["scikit-learn", "matplotlib", "tqdm"]
+    assert (status, errors.strip()) == (
+        1,
+        f"this example needs {' and '.join(projects)}: python -m pip install {' '.join(projects)}",
+    )
+    status, errors = refused("sine_mlp.py", cwd=tmp_path, without=["matplotlib", "PIL"])
+    assert (status, errors.strip()) == (
+        1,
+        "this example needs matplotlib and pillow: python -m pip install matplotlib pillow",
+    )
+
+
+def test_a_training_that_diverges_says_so(tmp_path):
+    needs("matplotlib", "PIL")
+    status, errors = refused("sine_mlp.py", "--lr", "1e6", cwd=tmp_path)
+    assert status == 1
+    assert re.match(
+        r"the training diverged at step \d+: a learning rate of 1e\+06 is too large; try --lr 0\.1$", errors
+    )

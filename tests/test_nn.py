@@ -374,9 +374,12 @@ def test_missing_and_unexpected_parameters():
     params = nn.init(mlp, (None, 3))
     x = jt.ones((1, 3))
     with pytest.raises(
-        jt.NotFoundError, match=r"Linear_2 needs a parameter 'weight' of shape \(2, 4\).*hold nothing.*are 'Linear_1'\."
+        jt.NotFoundError,
+        match=r"^Linear_2 needs a parameter 'weight' of shape \(2, 4\), which params lack; they hold no 'Linear_2', only 'Linear_1'$",
     ):
         nn.apply(mlp, {"Linear_1": params["Linear_1"]}, x)
+    with pytest.raises(jt.NotFoundError, match=r"which params lack; they are empty: make them by nn\.init\(model, "):
+        nn.apply(mlp, {}, x)
     misnamed = {**params, "Linear_2": {"weigth": params["Linear_2"]["weight"], "bias": params["Linear_2"]["bias"]}}
     with pytest.raises(jt.NotFoundError, match=r"they hold 'weigth', 'bias'\. Did you mean 'weigth'\?"):
         nn.apply(mlp, misnamed, x)
@@ -390,6 +393,58 @@ def test_missing_and_unexpected_parameters():
         nn.apply(mlp, {**params, "Linear_1": {"weight": [1.0], "bias": x}}, x)
     with pytest.raises(LayerError, match=r"apply\(model, params, x\): params must be the dict .* got Tensor"):
         nn.apply(mlp, x, params)
+
+
+def test_linear_takes_one_width():
+    """PyTorch's Linear(in, out) must not pass for a bias."""
+    for arguments, fix in [
+        ((3, 10), r"write Linear\(10\), not Linear\(3, 10\)"),
+        ((3, 10, False), r"write Linear\(10\), not Linear\(3, 10, False\)"),
+        ((3, False), r"write Linear\(3, bias=False\), not"),
+        ((3, None), r"write Linear\(3, bias=\.\.\.\), not"),
+    ]:
+        with pytest.raises(LayerError, match=rf"^Linear takes the output width only; the input's is inferred, .*{fix}"):
+            nn.Linear(*arguments)
+    for bias in (10, 1, None, jt.zeros(2)):
+        with pytest.raises(LayerError, match=r"Linear\(bias=\): expected True or False, got "):
+            nn.Linear(3, bias=bias)
+
+
+@pytest.mark.parametrize("given", [[[1.0, 2.0, 3.0]], 1.0, 2, ((1.0,),)])
+def test_inputs_that_are_no_arrays(given):
+    kind = type(given).__name__
+    params = nn.init(mlp, (None, 3))
+    fix = rf"input 0 is a {kind}; expected a Tensor or an array: convert it, jt\.tensor\("
+    with pytest.raises(LayerError, match=f"^Linear_1: {fix}"):
+        nn.apply(mlp, params, given)
+    with pytest.raises(LayerError, match=rf"^apply\(model, params, x\): {fix}"):
+        nn.apply(lambda x: mlp(x.astype(jt.float64)), params, given)
+    with pytest.raises(LayerError, match=f"^Scale_1: {fix}"):  # of any layer
+        nn.apply(lambda x: Scale()(given), {}, jt.ones(3))
+    with pytest.raises(LayerError, match=f"^Linear: {fix}"):
+        nn.Linear(2)(given)
+
+
+def test_a_models_own_attribute_errors_stay():
+    params = nn.init(mlp, (None, 3))
+    for given, model in [(jt.ones((1, 3)), lambda x: x.nothing), ([1.0], lambda x: x.nothing)]:
+        with pytest.raises(AttributeError, match="nothing"):
+            nn.apply(model, params, given)
+    assert nn.apply(lambda x, n: mlp(x) * n, params, jt.zeros((1, 3)), 2).shape == (1, 2)  # a number stays one
+
+
+def test_what_is_no_model_is_refused():
+    params = nn.init(mlp, (None, 3))
+    with pytest.raises(LayerError, match=r"init\(model, \*examples\): the model comes first, .*; got tuple"):
+        nn.init((None, 3), mlp)
+    with pytest.raises(LayerError, match=r"apply\(model, params, x\): the model comes first, .*; got dict"):
+        nn.apply(params, mlp, jt.ones((1, 3)))
+    with pytest.raises(LayerError, match=r"the model is the class Linear; make a layer of it, Linear\(\.\.\.\)"):
+        nn.init(nn.Linear, (None, 3))
+    with pytest.raises(LayerError, match=r"got int 3\. A shape is one tuple, such as \(None, 3\)"):
+        nn.init(mlp, 3)
+    with pytest.raises(LayerError, match=r"got list \[\[1\.0\]\]\. Of data make a Tensor, jt\.tensor"):
+        nn.init(mlp, [[1.0]])
 
 
 def test_unexpected_parameters_beside_a_layer_without_any():

@@ -7,6 +7,7 @@ import json
 from collections import namedtuple
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import jitrench_core as jt
@@ -77,10 +78,23 @@ def test_adams_first_step_in_float32_is_lr(T):
     [
         (lambda p: optim.SGD(p, lr=-1.0), r"SGD: lr must be a finite number, 0 or above; got -1\.0"),
         (lambda p: optim.SGD(p, lr=float("nan")), "lr must be a finite number"),
-        (lambda p: optim.SGD(p, momentum=-0.1), r"momentum and weight_decay must be 0 or above; got -0\.1"),
+        (lambda p: optim.SGD(p, momentum=-0.1), r"momentum must be a number, 0 or above; got -0\.1"),
         (lambda p: optim.SGD(p, nesterov=True), r"nesterov=True needs a momentum above 0"),
         (lambda p: optim.Adam(p, betas=(0.9, 1.0)), r"betas must be two numbers in \[0, 1\)"),
-        (lambda p: optim.Adam(p, eps=-1e-8), "eps and weight_decay must be 0 or above"),
+        (lambda p: optim.Adam(p, eps=-1e-8), "eps must be a number, 0 or above; got -1e-08"),
+        (lambda p: optim.SGD(p, lr="a"), "SGD: lr must be a finite number, 0 or above; got 'a'"),
+        (lambda p: optim.SGD(p, lr=jt.ones(2)), "SGD: lr must be a finite number, 0 or above; got Tensor"),
+        (lambda p: optim.SGD(p, lr=None), "SGD: lr must be a finite number, 0 or above; got None"),
+        (lambda p: optim.SGD(p, momentum="a"), "SGD: momentum must be a number, 0 or above; got 'a'"),
+        (lambda p: optim.Adam(p, betas=0.9), r"betas must be two numbers in \[0, 1\), such as .*; got 0\.9"),
+        (lambda p: optim.Adam(p, betas=(0.9, "a")), "Adam: betas must be two numbers"),
+        (lambda p: optim.Adam(p, betas=(0.9,)), "Adam: betas must be two numbers"),
+        (
+            lambda p: optim.SGD(p, momentm=0.9),
+            r"SGD has no option 'momentm'; it has lr, .*\. Did you mean 'momentum'\?",
+        ),
+        (lambda p: optim.Adam(p, momentum=0.9), "Adam has no option 'momentum'; it has lr, betas, eps, weight_decay"),
+        (lambda p: Sign(p, rate=0.9), r"Sign has no option 'rate'; it has lr\."),
     ],
 )
 def test_hyper_parameters_out_of_range(make, message, T):
@@ -120,6 +134,10 @@ def test_what_is_no_parameter_is_refused(T):
         Sign({"a": {"w": [1.0]}})
     with pytest.raises(jt.GradientError, match=r"Sign: the tensor 'h' was computed"):
         Sign({"h": x * 2.0})
+    with pytest.raises(jt.GradientError, match=r"Sign: this tensor was computed, so it never has a \.grad"):
+        Sign(x * 2.0)
+    with pytest.raises(jt.DTypeError, match=r"Sign takes a tree of Tensors; got a float"):
+        Sign(1.0)
     with pytest.raises(jt.GradientError, match="1 tensors, none of which requires a gradient"):
         Sign([T([1.0])])
     with pytest.raises(jt.GradientError, match="got no tensor that requires a gradient"):
@@ -245,3 +263,34 @@ def test_the_registry_knows_them():
     assert jt.registry.optimizers.owners["Adam"] == "optim"
     with pytest.raises(jt.NotFoundError, match=r"no optimizer 'Adm' is installed\. Did you mean 'Adam'"):
         jt.registry.optimizers["Adm"]
+
+
+def test_an_optimizer_pickles_with_its_parameters(T):
+    import pickle
+
+    p = T([1.0, 2.0], requires_grad=True)
+    optimizer = optim.Adam([p], lr=0.1)
+    (p * p).sum().backward()
+    optimizer.step()
+    copied = pickle.loads(pickle.dumps(optimizer))
+    for each in (optimizer, copied):
+        each.zero_grad()
+        (each.parameters[0] * 2.0).sum().backward()
+        each.step()
+    assert copied.parameters[0].tolist() == p.tolist()
+
+
+def test_a_parameter_frozen_later_is_left_alone(T):
+    a, b = T([1.0], requires_grad=True), T([2.0], requires_grad=True)
+    optimizer = optim.SGD([a, b], lr=0.1)
+    b.requires_grad = False
+    (a * b).sum().backward()
+    optimizer.step()
+    assert (a.tolist(), b.tolist()) == ([0.8], [2.0])
+
+
+def test_every_kind_of_bad_learning_rate(T):
+    p = T([1.0], requires_grad=True)
+    for lr in (np.float32(-1), [0.1, 0.2], jt.tensor([0.1]), jt.tensor(float("nan")), float("inf"), True, "a"):
+        with pytest.raises(OptimizerError, match="lr must be a finite number"):
+            optim.SGD([p], lr=lr)

@@ -48,7 +48,9 @@ class Drawn:
 
 
 def text(label: str) -> str:
-    return html.unescape(re.sub("<[^>]*>", "", label.replace("<BR/>", "\n"))).replace("\\\\", "\\")
+    # without what makes room between lines, and the end of the last line
+    label = re.sub(r'<FONT POINT-SIZE="\d+"> </FONT>|<BR ALIGN="LEFT"/>$', "", label)
+    return html.unescape(re.sub("<[^>]*>", "", re.sub("<BR[^>]*>", "\n", label))).replace("\\\\", "\\")
 
 
 def drawn(*args: Any, **kwargs: Any) -> Drawn:
@@ -121,11 +123,35 @@ def test_values_of_scalars_follow_from_what_is_kept(T: Any) -> None:
 
 
 def test_what_no_rule_keeps_is_shown_as_unknown(T: Any) -> None:
-    x = T(2.0, requires_grad=True, name="x")
+    x = T([2.0], requires_grad=True, name="x")
     d = drawn(x + T(1.0))
-    assert d.labels("octagon") == ["x\nscalar\nfloat64"]
+    assert d.labels("octagon") == ["x\n(1,)\nfloat64"]
     assert d.into("add")[1] == "constant"
-    assert d.labels("ellipse").count("3.0") == 1  # the output's own value is always known
+    assert d.labels("ellipse").count("[3.0]") == 1  # the output's own value is always known
+
+
+def test_scalar_inputs_show_their_values_though_no_rule_keeps_them() -> None:
+    x, y = jt.Scalar(2.0, name="x"), jt.Scalar(1.0, name="y")
+    d = drawn(x + y)
+    assert sorted(d.labels("octagon")) == ["x = 2.0", "y = 1.0"]
+    assert d.labels("ellipse") == ["3.0"]
+    assert "3.0" in drawn(-(x + y)).labels("ellipse")  # and what follows from them
+
+
+def test_a_scalar_input_that_was_updated_in_place_shows_no_value_of_another_time(T: Any) -> None:
+    x = T(2.0, requires_grad=True, name="x")
+    y = x + x
+    with jt.no_grad():
+        x += 1.0
+    assert drawn(-y).labels("octagon") == ["x\nscalar\nfloat64"]
+
+
+def test_a_value_that_a_consumer_saved_goes_before_the_leafs_own(T: Any) -> None:
+    x = T(2.0, requires_grad=True, name="x")
+    y = x * x
+    assert x.node is not None
+    x.node.value = T(5.0).data
+    assert drawn(y).labels("octagon") == ["x = 2.0"]
 
 
 def test_an_input_given_with_the_output_shows_its_value(T: Any) -> None:
@@ -237,13 +263,13 @@ def test_a_leaf_alone_is_a_picture_too() -> None:
 
 
 def test_a_graph_that_backward_freed_is_drawn_as_far_as_possible(T: Any) -> None:
-    x = T(2.0, requires_grad=True, name="x")
-    y = jt.sin(x * 3)
+    x = T([2.0], requires_grad=True, name="x")
+    y = jt.sin(x * 3).sum()
     y.backward()
     d = drawn(y, title="later")
     assert d.heading == "later\nbackward has freed this graph, and the values in it"
-    assert d.labels("octagon") == ["x\nscalar\nfloat64"]
-    assert d.labels("box") == ["multiply", "sin"]
+    assert d.labels("octagon") == ["x\n(1,)\nfloat64"]
+    assert d.labels("box") == ["multiply", "sin", "sum"]
     assert "-0.2794154982" in d.labels("ellipse")
 
 
@@ -298,6 +324,16 @@ def test_the_limit_says_what_it_left_out(T: Any) -> None:
     assert d.labels("plaintext") == [". . ."] * 5
     assert "12609397.25" in d.labels("ellipse")
     assert "not drawn" not in drawn(goldstein_price(x, y), max_nodes=38).heading
+    # at the left, where one begins to look at a picture that is wider than the screen
+    assert 'labeljust="l"' in d.source
+    assert d.source.count('<BR ALIGN="LEFT"/>') == 2
+
+
+def test_a_line_below_a_name_keeps_its_distance(T: Any) -> None:
+    b = T([0.5] * 5, requires_grad=True, name="Linear_1.bias")
+    source = jt.plot_graph(jt.log_softmax(b, axis=0).sum()).source
+    assert '<B>Linear_1.bias</B><BR/><FONT POINT-SIZE="15"> </FONT>(5,)<FONT POINT-SIZE="15"> </FONT><BR/>' in source
+    assert 'log_softmax<BR/><FONT POINT-SIZE="12"> </FONT><FONT POINT-SIZE="10" COLOR="#6e6e6e">axis=0</FONT>' in source
 
 
 def test_a_long_chain_is_cut_without_recursion(T: Any) -> None:
@@ -314,6 +350,28 @@ def test_an_op_with_thousands_of_operands(T: Any) -> None:
     assert d.heading == "not drawn: 1,976 of 2,000 inputs"
     assert d.labels("plaintext") == ["and 1,976 more"]
     assert len(d.labels("octagon")) == 24
+
+
+def hub(ops: int, inputs: int = 1) -> jt.Tensor:
+    """A loop in which every other op takes the same input, or every op one of two."""
+    s, y, z = jt.Scalar(1.0, name="s"), jt.Scalar(2.0, name="y"), jt.Scalar(0.5, name="z")
+    for _ in range(ops // 2):
+        s = s * (z if inputs == 2 else 1.001) + y
+    return s
+
+
+def test_how_long_dot_optimizes_is_limited() -> None:
+    for ops, straight in ((2, False), (100, False), (102, True)):
+        source = jt.plot_graph(hub(ops)).source
+        assert "nslimit=2; nslimit1=2;" in source
+        assert ("splines=line" in source) == straight
+
+
+@needs_graphviz
+@pytest.mark.parametrize("inputs", [1, 2])
+def test_an_input_that_200_ops_use_is_drawn_in_seconds(inputs: int) -> None:  # it took more than ten minutes
+    code = f"import test_plot, jitrench_core as jt; jt.plot_graph(test_plot.hub(200, {inputs})).render('svg')"
+    subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent, timeout=120, check=True)
 
 
 # -- names and titles -----------------------------------------------------------------------------------------------
@@ -406,6 +464,8 @@ def test_other_suffixes_and_missing_folders(square: jt.Tensor, tmp_path: Path) -
         jt.plot_graph(square, tmp_path / "z")
     with pytest.raises(PlotError, match=r"there is no folder '.*gone'; create it first"):
         jt.plot_graph(square, tmp_path / "gone" / "z.svg")
+    with pytest.raises(PlotError, match=r"to_file is the path of a file to write, a str or a Path; got int 5"):
+        jt.plot_graph(square, to_file=5)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="a picture renders as svg, png, pdf, dot; got 'jpg'"):
         jt.plot_graph(square).render("jpg")
 

@@ -87,6 +87,9 @@ def test_arrays_that_do_not_lie_in_order(file):
 def test_lists_become_dicts_and_an_empty_tree_is_a_file(T, file):
     nn.save([T([1.0]), {"a": (T([2.0]),)}], file)
     assert values(nn.load(file)) == {"0": [1.0], "1.a.0": [2.0]}
+    pair = [T([0.0]), {"a": (T([0.0]),)}]
+    assert nn.load(file, like=pair) is pair  # into the lists that exist
+    assert (pair[0].tolist(), pair[1]["a"][0].tolist()) == ([1.0], [2.0])
     nn.save({}, file)
     assert nn.load(file) == {}
 
@@ -246,10 +249,28 @@ def test_bad_files_say_why(kind, into, file):
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(FileNotFoundError):
         nn.load(tmp_path / "no.jtw")
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match=r"save\(\): the folder '.*no' does not exist; create it first"):
         nn.save({"a": jt.zeros(1)}, tmp_path / "no" / "no.jtw")
+    with pytest.raises(IsADirectoryError, match=r"save\(\): '.*' is a folder; add the name of a file"):
+        nn.save({"a": jt.zeros(1)}, tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NotADirectoryError, match=r"save\(\): the folder '.*file' is a file"):
+        nn.save({"a": jt.zeros(1)}, tmp_path / "file" / "no.jtw")
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
     with pytest.raises(OSError, match="directory"):
         nn.load(tmp_path)
+
+
+def test_arguments_of_the_wrong_kind(params, file):
+    for path in (str(file), file):
+        with pytest.raises(nn.WeightsError, match=r"^save\(params, path\): the arguments are swapped"):
+            nn.save(path, params)
+    with pytest.raises(nn.WeightsError, match=r"save\(params, path\): the path must be a str or a Path; got int"):
+        nn.save(params, 5)
+    with pytest.raises(nn.WeightsError, match=r"load\(path\): the path must be a str or a Path; got int"):
+        nn.load(5)
+    with pytest.raises(nn.WeightsError, match=r"save\(\) takes a tree of Tensors; got a int"):
+        nn.save(5, file)
 
 
 def test_odd_metadata_is_ignored(file):
@@ -334,3 +355,19 @@ def test_killed_while_saving(file):
         assert (x == x[0]).all()
         found.add(x[0])
     assert found <= {1.0, 2.0}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="named pipes of this kind are POSIX's")
+def test_what_is_no_regular_file_is_left_as_it_is(tmp_path):
+    import stat
+
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="no regular file"):
+        nn.save({"x": jt.ones(1)}, pipe)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+
+
+def test_a_key_with_a_dot_is_refused(tmp_path):
+    with pytest.raises(nn.WeightsError, match=r"the key 's\.t' has a dot"):
+        nn.save({"a": [{"s.t": jt.ones(1)}]}, tmp_path / "w.jtw")

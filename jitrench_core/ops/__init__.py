@@ -12,7 +12,7 @@ from typing import Any
 
 from .. import graph, plugins, registry
 from ..backend import owner
-from ..errors import DTypeError, GradientError
+from ..errors import GradientError
 from ..hookspecs import Register
 from ..tensor import Tensor, assign
 from . import creation, elementwise, indexing, linalg, random, reductions, shapes
@@ -66,10 +66,9 @@ def _comparison(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any
     """``==`` and ``!=`` with something that is no array leave the answer to Python."""
 
     def call(self: Any, other: Any) -> Any:
-        try:
+        if isinstance(other, (bool, int, float, complex, list, tuple)) or hasattr(other, "shape"):
             return function(self, other)
-        except DTypeError:
-            return NotImplemented
+        return NotImplemented
 
     return call
 
@@ -135,6 +134,7 @@ graph.ops = SimpleNamespace(
     join=indexing.join,
     match_dtype=_match_dtype,
     matrix_transpose=shapes.matrix_transpose,
+    positive=elementwise.positive,
     ones_like=_BUILTIN["ones_like"],
     sum_to=shapes.sum_to,
     to_device=shapes.to_device,

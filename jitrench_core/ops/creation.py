@@ -46,8 +46,9 @@ def asarray(data: Any, dtype: Any = None, device: Any = None, copy: bool | None 
     >>> jt.asarray(3.0)
     Tensor(3.)
     """
-    if type(data) is Tensor and not copy:
-        moved = data if device is None else data.to(device)
+    if type(data) is Tensor:
+        moved = (data if device is None else data.to(device)) if not copy else graph.ops.positive(data)
+        moved = moved if device is None else moved.to(device)
         return moved if dtype is None or moved.dtype == as_dtype(dtype) else graph.ops.astype(moved, as_dtype(dtype))
     return Tensor(_array(data, dtype, device, copy=copy))
 

@@ -67,6 +67,8 @@ def mean(xp: Any, x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any
 @op(composite=True, samples=_samples)
 def prod(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
     """The product over ``axis`` (None: all). Pairs are multiplied, so derivatives are exact beside zeros, to any order."""
+    if x.dtype.kind in "iub":  # as sum, and the standard: no overflow in small integers
+        x = astype(x, "uint64" if x.dtype.kind == "u" else "int64")
     axes = normalize_axes(axis, x.ndim)
     kept = tuple(i for i in range(x.ndim) if i not in axes)
     shape = tuple(x.shape[i] for i in kept)

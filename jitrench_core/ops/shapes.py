@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from operator import index
 from typing import Any
 
 from ..backend import device as as_device
@@ -10,6 +11,7 @@ from ..backend import owner
 from ..dtypes import dtype as as_dtype
 from ..errors import GradientError, ShapeError
 from ..op import op
+from .creation import full
 
 
 def normalize_axes(axis: Any, ndim: int) -> tuple[int, ...]:
@@ -24,7 +26,7 @@ def normalize_axes(axis: Any, ndim: int) -> tuple[int, ...]:
 def shift_axes(axis: Any, ndim: int) -> Any:
     """``axis`` of an example, as an axis of the batch (whose axis 0 is the batch's)."""
     axes = tuple(a + 1 for a in normalize_axes(axis, ndim))
-    return axes[0] if isinstance(axis, int) else axes
+    return axes if axis is None or isinstance(axis, (tuple, list)) else axes[0]
 
 
 @op(
@@ -34,12 +36,16 @@ def shift_axes(axis: Any, ndim: int) -> Any:
 )
 def reshape(xp: Any, x: Any, /, shape: Any) -> Any:
     """The same elements in row-major order in another shape; one length may be -1."""
-    return xp.reshape(x, (shape,) if isinstance(shape, int) else tuple(shape))
+    return xp.reshape(x, _lengths(shape))
+
+
+def _lengths(shape: Any) -> tuple[int, ...]:
+    return (index(shape),) if hasattr(shape, "__index__") else tuple(map(index, shape))
 
 
 @reshape.batch
 def _(batched: Any, x: Any, /, shape: Any) -> Any:
-    shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    shape = _lengths(shape)
     if -1 in shape and 0 not in x.shape:
         known = math.prod(n for n in shape if n != -1)
         shape = tuple(x.size // x.shape[0] // known if n == -1 else n for n in shape)
@@ -107,16 +113,16 @@ def _(batched: Any, x: Any, /, axis: Any) -> Any:
 )
 def expand_dims(xp: Any, x: Any, /, *, axis: Any = 0) -> Any:
     """Insert an axis of length 1 at each position ``axis`` of the result."""
-    if not isinstance(axis, int):
+    if isinstance(axis, (tuple, list)):
         for a in sorted(normalize_axes(axis, len(x.shape) + len(axis))):
             x = xp.expand_dims(x, axis=a)
         return x
-    return xp.expand_dims(x, axis=axis)
+    return xp.expand_dims(x, axis=index(axis))
 
 
 @expand_dims.batch
 def _(batched: Any, x: Any, /, *, axis: Any) -> Any:
-    n = x.ndim if isinstance(axis, int) else x.ndim - 1 + len(axis)
+    n = x.ndim - 1 + len(axis) if isinstance(axis, (tuple, list)) else x.ndim
     return expand_dims(x, axis=shift_axes(axis, n))
 
 
@@ -127,7 +133,7 @@ def _(batched: Any, x: Any, /, *, axis: Any) -> Any:
 )
 def broadcast_to(xp: Any, x: Any, /, shape: Any) -> Any:
     """Repeat axes of length 1, and new leading ones, up to ``shape``."""
-    return xp.broadcast_to(x, tuple(shape))
+    return xp.broadcast_to(x, _lengths(shape))
 
 
 @broadcast_to.batch
@@ -149,6 +155,8 @@ def _align(x: Any, ndim: int) -> Any:
 def sum_to(xp: Any, x: Any, /, shape: Any) -> Any:
     """Sum the axes that broadcasting from ``shape`` to x's shape repeats: the transpose of ``broadcast_to``."""
     lead = len(x.shape) - len(shape)
+    if lead < 0 or any(n not in (1, m) for n, m in zip(shape, x.shape[lead:], strict=True)):
+        raise ShapeError(f"sum_to(): {tuple(shape)} does not broadcast to the shape {tuple(x.shape)} of x")
     axes = tuple(i for i, n in enumerate(x.shape) if i < lead or (shape[i - lead] == 1 and n != 1))
     return xp.reshape(xp.sum(x, axis=axes) if axes else x, tuple(shape))
 
@@ -195,7 +203,13 @@ def _split(x: Any, lengths: list[int], axis: int) -> tuple[Any, ...]:
 )
 def concat(xp: Any, /, *arrays: Any, axis: Any = 0) -> Any:
     """Join a sequence of arrays along an axis that they have (None: flatten them first)."""
-    return xp.concat(list(arrays), axis=axis)
+    return xp.concat(_weak(xp, arrays), axis=axis)
+
+
+def _weak(xp: Any, arrays: tuple[Any, ...]) -> list[Any]:
+    """Python numbers among arrays become arrays of their dtype."""
+    first = next(a for a in arrays if hasattr(a, "shape"))
+    return [a if hasattr(a, "shape") else xp.asarray(a, dtype=first.dtype, device=first.device) for a in arrays]
 
 
 @concat.batch
@@ -213,7 +227,7 @@ def _(batched: Any, /, *arrays: Any, axis: Any) -> Any:
 )
 def stack(xp: Any, /, *arrays: Any, axis: int = 0) -> Any:
     """Join a sequence of arrays of one shape along a new axis."""
-    return xp.stack(list(arrays), axis=axis)
+    return xp.stack(_weak(xp, arrays), axis=axis)
 
 
 def _unstack(g: Any, n: int, axis: int) -> tuple[Any, ...]:
@@ -229,7 +243,9 @@ def _(batched: Any, /, *arrays: Any, axis: int) -> Any:
 
 def _all_batched(batched: tuple[bool, ...], arrays: tuple[Any, ...]) -> list[Any]:
     """Every operand with the batch's axis in front."""
-    size = next(x.shape[0] for x, b in zip(arrays, batched, strict=True) if b)
+    first = next(x for x, b in zip(arrays, batched, strict=True) if b)
+    size = first.shape[0]
+    arrays = tuple(x if hasattr(x, "shape") else full((), x, dtype=first.dtype, device=first.device) for x in arrays)
     return [x if b else broadcast_to(x, (size, *x.shape)) for x, b in zip(arrays, batched, strict=True)]
 
 

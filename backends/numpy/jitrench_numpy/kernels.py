@@ -50,6 +50,8 @@ def _sum_to(x: Any, shape: Any) -> Any:
     lead = x.ndim - len(shape)
     if x.shape[lead:] == shape:
         return np.add.reduce(x, axis=tuple(range(lead)))
+    if lead < 0 or any(n not in (1, m) for n, m in zip(shape, x.shape[lead:], strict=True)):
+        raise ValueError(f"{shape} does not broadcast to the shape {x.shape} of x")
     axes = tuple([i for i, n in enumerate(x.shape) if i < lead or (shape[i - lead] == 1 and n != 1)])
     return np.add.reduce(x, axis=axes).reshape(shape)
 
@@ -83,7 +85,8 @@ def _permute_dims(x: Any, axes: Any) -> Any:
 
 
 def _broadcast_to(x: Any, shape: Any) -> Any:
-    if not shape:
+    shape = (shape,) if isinstance(shape, (int, np.integer)) else shape
+    if not shape and not x.shape:
         return x
     if not x.shape:  # one element, seen from everywhere
         return np.ndarray(shape, x.dtype, x, 0, (0,) * len(shape)) if 0 not in shape else np.zeros(shape, x.dtype)

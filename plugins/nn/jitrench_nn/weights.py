@@ -35,12 +35,18 @@ def save(params: Any, path: str | os.PathLike[str]) -> None:
     """Write a tree of Tensors, such as ``nn.init`` returns, to ``path`` (by custom ``.jtw``).
 
     The file is complete or not there: it is written to a temporary file in the same folder, flushed to the disk and
-    renamed. Tensors of any backend are written; ``nn.load`` puts them on any other.
+    renamed. Tensors of any backend are written; ``nn.load`` puts them on any other. A file holds names and no structure: what
+    was a list or a tuple comes back as a dict with the keys ``"0"``, ``"1"``, ..., except by ``nn.load(path, like=params)``.
 
     Raises ``WeightsError`` where a leaf is no Tensor, a name is not unique or a dtype has no place in the format (complex128),
-    and ``OSError`` where the file cannot be written.
+    and ``OSError`` where the file cannot be written, such as ``FileNotFoundError`` where its folder does not exist.
     """
+    if not isinstance(path, (str, os.PathLike)):
+        if isinstance(params, (str, os.PathLike)):
+            raise WeightsError("save(params, path): the arguments are swapped; the tree comes first, then the path")
+        raise WeightsError(f"save(params, path): the path must be a str or a Path; got {type(path).__name__}")
     tensors = _named(params, "save()")
+    _refuse_dots(params)
     arrays = {}
     for name, x in tensors.items():
         if x.dtype.name not in _DTYPES.values():
@@ -52,13 +58,37 @@ def save(params: Any, path: str | os.PathLike[str]) -> None:
         arrays[name] = array if array.flags.c_contiguous else array.copy(order="C")
     frozen = [name for name, x in tensors.items() if not x.requires_grad]
     metadata = {"format": "jtw", "order": json.dumps(list(tensors)), "frozen": json.dumps(frozen)}
-    _write(arrays, metadata, Path(os.path.realpath(path)))
+    place = Path(os.path.realpath(path))
+    if not place.parent.is_dir():
+        missing = not place.parent.exists()
+        raise (FileNotFoundError if missing else NotADirectoryError)(
+            f"save(): the folder {str(place.parent)!r} {'does not exist; create it first' if missing else 'is a file'}"
+        )
+    if place.is_dir():
+        raise IsADirectoryError(f"save(): {str(place)!r} is a folder; add the name of a file, such as 'weight.jtw'")
+    _write(arrays, metadata, place)
+
+
+def _refuse_dots(tree: Any) -> None:
+    """A dot in a key would come back as a level of the tree."""
+    if isinstance(tree, dict):
+        for key, part in tree.items():
+            if "." in str(key):
+                raise WeightsError(
+                    f"save(): the key {key!r} has a dot, which separates the levels of a tree; rename it"
+                )
+            _refuse_dots(part)
+    elif isinstance(tree, (list, tuple)):
+        for part in tree:
+            _refuse_dots(part)
 
 
 def _write(arrays: dict[str, Any], metadata: dict[str, str], path: Path) -> None:
     """Write and rename; what is at ``path`` stays as it is until the new file is complete on the disk."""
     from safetensors.numpy import save_file
 
+    if path.exists() and not path.is_file():
+        raise OSError(f"cannot write {path}: it is no regular file, and writing would put one in its place")
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
     open(temporary, "xb").close()  # where it cannot be made, the system's own error says why
     try:
@@ -86,7 +116,7 @@ def _write(arrays: dict[str, Any], metadata: dict[str, str], path: Path) -> None
 def load(path: str | os.PathLike[str], like: Any = None, device: Any = None) -> Any:
     """Read a weight file: a new tree of Tensors on ``device``, or, with ``like``, into the Tensors of that tree.
 
-    Without ``like`` the dotted names become nested dicts; trainable Tensors are leaves that require a gradient (in a file of
+    Without ``like`` the dotted names become nested dicts, also where lists were saved; trainable Tensors are leaves that require a gradient (in a file of
     another program, every floating-point one). With ``like`` the values go into its own Tensors, wherever these are, and
     ``like`` is returned; either all of them change or none.
 
@@ -95,6 +125,8 @@ def load(path: str | os.PathLike[str], like: Any = None, device: Any = None) -> 
     """
     from safetensors import safe_open
 
+    if not isinstance(path, (str, os.PathLike)):
+        raise WeightsError(f"load(path): the path must be a str or a Path; got {type(path).__name__}")
     path = Path(path)
     if like is not None and device is not None:
         raise WeightsError("load(): give like= or device=; with like= values go where its tensors are")
@@ -129,7 +161,9 @@ def _named(tree: Any, who: str) -> dict[str, jt.Tensor]:
     names = trees.names(tree)
     for name, x in zip(names, leaves, strict=True):
         if type(x) is not jt.Tensor:
-            raise WeightsError(f"{who} takes a tree of Tensors; {name or 'it'!r} is a {type(x).__name__}")
+            raise WeightsError(
+                f"{who} takes a tree of Tensors; {f'{name!r} is' if name else 'got'} a {type(x).__name__}"
+            )
     found = dict(zip(names, leaves, strict=True))
     if len(found) != len(names) or "" in found or "__metadata__" in found:
         twice = sorted({n for n in names if names.count(n) > 1 or n in ("", "__metadata__")})
@@ -182,7 +216,7 @@ def _lists(metadata: Any, header: dict[str, Any]) -> tuple[list[str], set[str]]:
         order, frozen = json.loads(metadata["order"]), set(json.loads(metadata["frozen"]))
         if sorted(order) == sorted(header):
             return order, frozen
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         pass
     return list(header), {name for name, entry in header.items() if not entry["dtype"].startswith("F")}
 
