@@ -413,7 +413,8 @@ def assign(target: Tensor, value: Tensor) -> None:
         )
     if type(new) is not type(old) and owner(type(new)).depth > owner(type(old)).depth:
         raise TransformError(
-            "in-place update of a tensor from outside jvp or vmap by a value inside it: return the new value instead"
+            "in-place update of a tensor from outside jvp or vmap (or of a constant made inside) by a value of that "
+            "transform: start from jt.zeros_like of such a value, or return the new value instead"
         )
     if old is not new and (here := target.device) is not (there := value.device) and here != there:
         raise DeviceMismatchError(
