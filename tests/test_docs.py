@@ -186,7 +186,9 @@ def test_the_readme_has_what_it_promises() -> None:
     environments = set(re.findall(r"tox run -e ([\w-]+)", text))
     names = (ROOT / "tox.ini").read_text(encoding="utf-8")
     for name in environments:
-        assert f"[testenv:{name}" in names or name.startswith("py"), name
+        first, _, factor = name.partition("-")  # [testenv:bench{,-torch}]
+        assert f"[testenv:{first}" in names or first.startswith("py"), name
+        assert not factor or f"-{factor}" in names, name
 
 
 # -- doctests of the modules ------------------------------------------------------------------------------------------
