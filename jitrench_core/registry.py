@@ -108,6 +108,10 @@ class Staging:
             raise PluginError(
                 f"register_{catalogue.kind}s takes a subclass of jt.{base}; plugin {self.owner!r} gave {item!r}"
             )
+        if type(name) is not str or not name:
+            raise PluginError(
+                f"register_{catalogue.kind}s: the name must be a str; plugin {self.owner!r} gave {name!r}"
+            )
         if any(c is catalogue and n == name for c, n, _ in self.items):
             raise DuplicateError(f"plugin {self.owner!r} registers the {catalogue.kind} {name!r} twice")
         self.items.append((catalogue, name, item))

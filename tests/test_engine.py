@@ -1083,6 +1083,17 @@ def test_creation_as_numpy(backend):
     assert jt.arange(1, 7, 2, device=backend).tolist() == [1, 3, 5]
 
 
+def test_what_cannot_be_created(backend):
+    for make, error in {
+        lambda: jt.zeros(-1, device=backend): jt.ShapeError,
+        lambda: jt.linspace(0, 1, -3, device=backend): jt.ShapeError,
+        lambda: jt.arange(0, 1, 0, device=backend): jt.ShapeError,
+        lambda: jt.ones(2.5, device=backend): jt.DTypeError,
+    }.items():
+        with pytest.raises(error, match=rf"\(\) of .* on {backend}: "):
+            make()
+
+
 def test_dtypes_by_every_spelling(T):
     x = T([1.0])
     assert jt.float64 == float  # noqa: E721

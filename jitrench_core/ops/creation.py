@@ -108,7 +108,14 @@ def Scalar(value: float, dtype: Any = None, device: Any = None, name: str | None
 def _create(function: str, *args: Any, dtype: Any, device: Any, default: Any = float64, **kwargs: Any) -> Tensor:
     target = as_device(device)
     core = as_dtype(default if dtype is None else dtype)  # always named: libraries differ in their defaults
-    return Tensor(target.backend.create(function, *args, dtype=core, index=target.index, **kwargs))
+    try:
+        return Tensor(target.backend.create(function, *args, dtype=core, index=target.index, **kwargs))
+    except JITrenchError:
+        raise
+    except (ValueError, ZeroDivisionError, OverflowError) as e:
+        raise ShapeError(f"{function}() of {', '.join(map(repr, args))} on {target}: {e}") from e
+    except TypeError as e:
+        raise DTypeError(f"{function}() of {', '.join(map(repr, args))} on {target}: {e}") from e
 
 
 def zeros(shape: int | tuple[int, ...], *, dtype: Any = None, device: Any = None) -> Tensor:
