@@ -220,7 +220,7 @@ class KernelTable(dict[Any, Any]):
 
         def first_call(*arrays: Any, **attrs: Any) -> Any:
             result = kernel(*arrays, **attrs)
-            self.op.check_result(result)
+            self.op.check_result(result, arrays)
             if PLUGIN_KERNELS.get(name) is plugin:  # else one was registered since: the next call links that
                 self[key] = kernel
             return result

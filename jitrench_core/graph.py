@@ -163,13 +163,17 @@ RAW = frozenset({bool, int, float, complex, type(None)})  # what a rule gets as 
 # Not empty while any thread is inside no_grad or enable_grad: only then is the context variable asked, so that the
 # fast path pays one truth test.
 modes: list[None] = []
-_recording: ContextVar[tuple[bool, ...]] = ContextVar("recording", default=(True,))
+_recording: ContextVar[tuple[list[bool], ...]] = ContextVar("recording", default=())
 _debugging: list[None] = []
 
 
 def recording() -> bool:
     """Whether operations on tracked tensors are recorded, here and now."""
-    return not modes or _recording.get()[-1]
+    if modes:
+        for cell in reversed(_recording.get()):
+            if cell:  # one that was left is empty, also where a task or thread copied the context before
+                return cell[0]
+    return True
 
 
 class _Mode:
@@ -183,11 +187,14 @@ class _Mode:
 
     def __enter__(self) -> None:
         modes.append(None)
-        _recording.set((*_recording.get(), self.value))
+        _recording.set((*_recording.get(), [self.value]))
 
     def __exit__(self, *exc: object) -> None:
-        _recording.set(_recording.get()[:-1])
-        modes.pop()
+        entered = _recording.get()
+        if entered:  # else it is left in another context than it was entered in
+            entered[-1].clear()
+            _recording.set(entered[:-1])
+            modes.pop()
 
     def __call__(self, function: F) -> F:
         mode = type(self)
@@ -501,10 +508,9 @@ def detached(y: Tensor) -> Tensor:
     return type(y)(y.data, None if consumed else y.node)
 
 
-def still_tracked(y: Tensor) -> Tensor:
-    """``y`` without its graph where that leads only to arguments of transforms that have returned."""
-    alive = y.node is not None and any(map(_alive, _count([y.node])[1]))
-    return type(y)(y.data, y.node if alive else None)
+def leads_outside(y: Tensor, own: Sequence[Any] = ()) -> bool:
+    """Whether ``y`` leads to a leaf that is not in ``own`` and no argument of a transform that has returned."""
+    return y.node is not None and any(_alive(leaf) and leaf not in own for leaf in _count([y.node])[1])
 
 
 def _alive(leaf: Any) -> bool:

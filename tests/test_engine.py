@@ -304,6 +304,30 @@ def test_one_no_grad_for_two_threads(T):
     assert (x * x).requires_grad
 
 
+def test_a_context_copied_inside_no_grad_does_not_outlive_it(T):
+    import contextvars
+
+    x = T(2.0, requires_grad=True)
+    with jt.no_grad():
+        inside = contextvars.copy_context()
+        assert not inside.run(lambda: (x * x).requires_grad)
+    assert inside.run(lambda: (x * x).requires_grad)
+    entered, leave = threading.Event(), threading.Event()
+
+    def other():
+        with jt.no_grad():
+            entered.set()
+            leave.wait(10)
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    entered.wait(10)
+    assert inside.run(lambda: (x * x).requires_grad)
+    contextvars.Context().run(jt.no_grad().__exit__, None, None, None)  # never entered there: nothing breaks
+    leave.set()
+    thread.join()
+
+
 def test_no_grad_refuses_generators_and_coroutines(T):
     def generator():
         yield 1
@@ -750,6 +774,17 @@ def test_a_rule_may_be_zero_none_or_missing(T):
         jt.jvp(lambda y: half(1.0, y), (T(1.0),), (T(1.0),))
 
 
+def test_an_op_that_rounds_records_nothing(T):
+    @jt.op(elementwise=True, vjp=lambda g: g)
+    def rounded(xp, x, /):
+        """The nearest integer, as one."""
+        return xp.astype(xp.round(x), xp.int64)
+
+    x = T([1.2, 2.7], requires_grad=True)
+    assert not rounded(x).requires_grad
+    assert not rounded(x).requires_grad
+
+
 def test_a_long_rule_by_name(T):
     @jt.op(elementwise=True, vjp={"a": lambda g, b: g * b})
     def times(xp, a, b, /):
@@ -1055,8 +1090,13 @@ def test_shapes_that_do_not_broadcast_back(T):
 
 def test_a_copy_keeps_its_gradient(T):
     assert jt.grad(lambda v: jt.asarray(v, copy=True) * v)(T(3.0)).item() == 6.0
-    x = T([1.0, 2.0])
-    assert jt.asarray(x, copy=True) is not x
+    for data in ([1.0, 2.0], [1, 2], [True, False]):
+        x = T(data)
+        assert jt.asarray(x, copy=True) is not x
+        assert jt.asarray(x, copy=True).tolist() == data
+    assert jt.prod(T([2.0, 3.0]).data).item() == 6.0  # a composite takes a backend's own arrays, too
+    with pytest.raises(jt.DTypeError, match="cannot make a tensor"):
+        jt.tensor(300, dtype="int8")
 
 
 def test_numbers_among_arrays_to_join(T):

@@ -314,6 +314,25 @@ def test_has_aux_keeps_the_path_to_what_lies_outside(T):
     assert jt.jvp(f, (T(2.0),), (T(1.0),))[1].item() == 12.0
 
 
+def test_aux_that_shares_a_graph_with_the_value(T):
+    z = T(2.0, requires_grad=True)
+
+    def f(x):
+        h = x**3
+        return h, h * z
+
+    (_, aux), g = jt.value_and_grad(f, has_aux=True)(T(3.0))
+    aux.backward()
+    assert (z.grad.item(), g.item()) == (27.0, 27.0)
+
+
+def test_jvp_pairs_by_the_keys_themselves(T):
+    one, two, five = T(1.0), T(2.0), T(5.0)
+    f = lambda d: d["a.b"] * 10.0 + d["a"]["b"]  # noqa: E731
+    assert jt.jvp(f, ({"a.b": one, "a": {"b": two}},), ({"a.b": one, "a": {"b": five}},))[1].item() == 15.0
+    assert jt.jvp(lambda d: d[0] * 10.0 + d["0"], ({0: one, "0": two},), ({0: one, "0": five},))[1].item() == 15.0
+
+
 def test_accumulating_into_zeros_like(T):
     def f(x):
         total = jt.zeros_like(x)

@@ -134,7 +134,6 @@ graph.ops = SimpleNamespace(
     join=indexing.join,
     match_dtype=_match_dtype,
     matrix_transpose=shapes.matrix_transpose,
-    positive=elementwise.positive,
     ones_like=_BUILTIN["ones_like"],
     sum_to=shapes.sum_to,
     to_device=shapes.to_device,

@@ -47,7 +47,7 @@ def asarray(data: Any, dtype: Any = None, device: Any = None, copy: bool | None 
     Tensor(3.)
     """
     if type(data) is Tensor:
-        moved = (data if device is None else data.to(device)) if not copy else graph.ops.positive(data)
+        moved = (data if device is None else data.to(device)) if not copy else graph.ops.astype(data, data.dtype)
         moved = moved if device is None else moved.to(device)
         return moved if dtype is None or moved.dtype == as_dtype(dtype) else graph.ops.astype(moved, as_dtype(dtype))
     return Tensor(_array(data, dtype, device, copy=copy))
@@ -84,7 +84,7 @@ def _array(data: Any, dtype: Any, device: Any, copy: bool | None) -> Any:
         raise
     except ValueError as e:
         raise ShapeError(f"cannot make a tensor on {target} of this {type(data).__name__}: {e}") from e
-    except TypeError as e:
+    except (TypeError, OverflowError) as e:
         raise DTypeError(f"cannot make a tensor on {target} of this {type(data).__name__}: {e}") from e
 
 

@@ -11,7 +11,7 @@ from ..ops.creation import asarray, zeros_like
 from ..ops.shapes import astype
 from ..tensor import Tensor
 from .batching import like
-from .tree import flatten, names
+from .tree import flatten, paths
 
 
 def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
@@ -30,14 +30,14 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
             "jvp(f, primals, tangents) takes two tuples, one entry per argument of f, as in jvp(f, (x,), (t,))"
         )
     flat, rebuild = flatten(list(primals))
-    given = dict(zip(names(list(tangents)), flatten(list(tangents))[0], strict=True))
-    paths = names(list(primals))
-    if given.keys() != set(paths):
+    given = dict(zip(paths(list(tangents)), flatten(list(tangents))[0], strict=True))
+    places = paths(list(primals))
+    if given.keys() != set(places):
         raise OpError(
             f"jvp got {len(flat)} primal and {len(given)} tangent value(s): they need the same structure; without a partner are "
-            f"{', '.join(sorted(given.keys() ^ set(paths)))}"
+            f"{', '.join(sorted('.'.join(map(str, path)) for path in given.keys() ^ set(places)))}"
         )
-    pairs = [_pair(x, given[path]) for x, path in zip(flat, paths, strict=True)]
+    pairs = [_pair(x, given[path]) for x, path in zip(flat, places, strict=True)]
     with DualLevel.enter() as run:
         dual = run.level.cls
         result = f(*rebuild([Tensor(dual(run, x, t)) for x, t in pairs]))

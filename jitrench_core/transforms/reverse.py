@@ -94,7 +94,10 @@ def value_and_grad(
                 f"grad needs a function with a scalar result; this one returned shape {y.shape}. Reduce it (such as by "
                 f".sum()), or take jt.vmap(jt.grad(f)) for one gradient per row"
             )
-        found: Any = graph.grad([y], nodes, record=None) if y.node is not None else [None] * len(nodes)
+        # What aux shares with y, and leads on to what lies outside, must outlive this backward.
+        shared = has_aux and any(graph.leads_outside(x, nodes) for x in flatten(aux)[0] if type(x) is Tensor)
+        none = [None] * len(nodes)
+        found: Any = graph.grad([y], nodes, record=None, retain=shared) if y.node is not None else none
         gradients = [zeros_like(x) if g is None else g for g, x in zip(found, originals, strict=True)]
         for node in nodes:
             node.done = True
@@ -134,4 +137,6 @@ def grad(
 def _detach_all(tree: Any) -> Any:
     """What has_aux passes on, cut off from the arguments of the transform that returns, not from what lies outside."""
     leaves, rebuild = flatten(tree)
-    return rebuild([graph.still_tracked(x) if type(x) is Tensor else x for x in leaves])
+    return rebuild(
+        [Tensor(x.data, x.node if graph.leads_outside(x) else None) if type(x) is Tensor else x for x in leaves]
+    )

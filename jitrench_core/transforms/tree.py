@@ -29,17 +29,22 @@ def flatten(tree: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
 
 def names(tree: Any) -> list[str]:
     """The path of each leaf, with dots: ``["Linear_1.weight", "Linear_1.bias"]``; a tree that is a leaf is ``""``."""
-    return [".".join(path) for path in _paths(tree, ())]
+    return [".".join(map(str, path)) for path in _paths(tree, ())]
 
 
-def _parts(tree: Any) -> list[tuple[str, Any]] | None:
+def paths(tree: Any) -> list[tuple[Any, ...]]:
+    """The keys that lead to each leaf: ``[("Linear_1", "weight"), ("Linear_1", "bias")]``."""
+    return list(_paths(tree, ()))
+
+
+def _parts(tree: Any) -> list[tuple[Any, Any]] | None:
     """The named parts of a container; None for a leaf."""
     if isinstance(tree, dict):
-        return [(str(k), v) for k, v in tree.items()]
+        return list(tree.items())
     if isinstance(tree, tuple) and hasattr(tree, "_fields"):
         return list(zip(tree._fields, tree, strict=True))
     if isinstance(tree, (list, tuple)):
-        return [(str(i), v) for i, v in enumerate(tree)]
+        return list(enumerate(tree))
     fields = getattr(type(tree), "__dataclass_fields__", None)
     return None if fields is None else [(name, getattr(tree, name)) for name in fields]
 
@@ -54,7 +59,7 @@ def _collect(tree: Any, leaves: list[Any]) -> None:
             _collect(part, leaves)
 
 
-def _paths(tree: Any, prefix: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+def _paths(tree: Any, prefix: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
     parts = _parts(tree)
     if parts is None:
         if tree is not None:

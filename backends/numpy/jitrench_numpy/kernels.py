@@ -48,6 +48,8 @@ def _sum_to(x: Any, shape: Any) -> Any:
     """A bias' gradient: 2.7 us for (100, 10), 5.1 by np.sum and np.reshape."""
     shape = tuple(shape)
     lead = x.ndim - len(shape)
+    if x.shape == shape:
+        return x
     if x.shape[lead:] == shape:
         return np.add.reduce(x, axis=tuple(range(lead)))
     if lead < 0 or any(n not in (1, m) for n, m in zip(shape, x.shape[lead:], strict=True)):
