@@ -7,13 +7,14 @@ needs scikit-learn, matplotlib and tqdm; the picture of the graph needs ``pip in
 from __future__ import annotations
 
 import argparse
-import importlib
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from options import number, require
 
 import jitrench_core as jt
 import jitrench_nn as nn
@@ -153,33 +154,6 @@ def list_plugins() -> None:
         print(
             f"{catalogue.kind:<10} {name:<14} from plugin {catalogue.owners[name]!r} ({found[catalogue.owners[name]]})"
         )
-
-
-def require(**modules: str) -> None:
-    """End with one line where something is not installed; ``modules`` gives what pip calls it."""
-    missing = []
-    for module, project in modules.items():
-        try:
-            importlib.import_module(module)
-        except ImportError:
-            missing.append(project)
-    if missing:
-        sys.exit(f"this example needs {' and '.join(missing)}: python -m pip install {' '.join(missing)}")
-
-
-def number(least: int) -> Callable[[str], int]:
-    """A whole number from ``least`` on the command line."""
-
-    def parse(text: str) -> int:
-        try:
-            n = int(text)
-        except ValueError:
-            n = least - 1
-        if n < least:
-            raise argparse.ArgumentTypeError(f"expected a whole number from {least}, got {text!r}")
-        return n
-
-    return parse
 
 
 def main(argv: Sequence[str] | None = None) -> Result | None:

@@ -6,12 +6,12 @@ Run ``python examples/newton.py --out pictures``. It needs matplotlib.
 from __future__ import annotations
 
 import argparse
-import importlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from options import number, require
 
 import jitrench_core as jt
 
@@ -84,33 +84,6 @@ def draw(iterates: list[float], file: Path) -> None:
     figure.suptitle("Newton's method, both derivatives by automatic differentiation")
     figure.savefig(file, dpi=100)
     plt.close(figure)
-
-
-def require(**modules: str) -> None:
-    """End with one line where something is not installed; ``modules`` gives what pip calls it."""
-    missing = []
-    for module, project in modules.items():
-        try:
-            importlib.import_module(module)
-        except ImportError:
-            missing.append(project)
-    if missing:
-        sys.exit(f"this example needs {' and '.join(missing)}: python -m pip install {' '.join(missing)}")
-
-
-def number(least: int) -> Callable[[str], int]:
-    """A whole number from ``least`` on the command line."""
-
-    def parse(text: str) -> int:
-        try:
-            n = int(text)
-        except ValueError:
-            n = least - 1
-        if n < least:
-            raise argparse.ArgumentTypeError(f"expected a whole number from {least}, got {text!r}")
-        return n
-
-    return parse
 
 
 def main(argv: Sequence[str] | None = None) -> tuple[float, Path]:
