@@ -10,7 +10,7 @@ from typing import Any
 from ..backend import active
 from ..errors import TransformError
 from ..op import Op
-from ..ops.shapes import broadcast_to, expand_dims, reshape
+from ..ops.shapes import align, broadcast_to, expand_dims
 from ..tensor import Tensor
 from . import Level, Payload, Run
 
@@ -81,7 +81,7 @@ class BatchLevel(Level):
             return self._wrapped(made, aux, False, op, run)
         if op.elementwise:
             ndim = max(len(a.shape) for a in arrays if type(a) is self.cls)
-            values = tuple(_align(v, ndim) if b else v for v, b in zip(values, batched, strict=True))
+            values = tuple(align(v, ndim) if b else v for v, b in zip(values, batched, strict=True))
             made, aux = op.apply(values, attrs, with_aux=True) if op.aux else (op.apply(values, attrs), ())
             return self._wrapped(made, aux, True, op, run)
         made = op.batch_rule(batched, *values, **op.attrs | attrs)  # type: ignore[misc]
@@ -91,11 +91,6 @@ class BatchLevel(Level):
     def _wrapped(self, made: Any, aux: Any, batched: bool, op: Op, run: Run | None) -> Any:
         out = tuple(self.cls(run, m, batched) for m in made) if op.outputs > 1 else self.cls(run, made, batched)
         return (out, *(self.cls(run, a, batched) for a in aux)) if op.aux else out
-
-
-def _align(x: Tensor, ndim: int) -> Tensor:
-    missing = ndim - (x.ndim - 1)
-    return reshape(x, (x.shape[0], *(1,) * missing, *x.shape[1:])) if missing > 0 else x
 
 
 def _unwrapped(made: Any, level: BatchLevel) -> Any:

@@ -17,7 +17,7 @@ from ..op import op
 from ..tensor import Tensor, assign
 from .creation import arange, asarray, zeros, zeros_like
 from .elementwise import where
-from .shapes import broadcast_to, expand_dims, permute_dims, reshape, sum_to
+from .shapes import align, broadcast_to, expand_dims, permute_dims, reshape, sum_to
 
 
 @final
@@ -337,8 +337,8 @@ def _no_masks(indices: tuple[Any, ...], batched: tuple[bool, ...]) -> None:
         )
 
 
-def _front(key: Key, indices: tuple[Any, ...], flags: tuple[bool, ...], ndim: int) -> tuple[int, int, bool]:
-    """Of x[key] for one example: where index arrays' axes begin, how many they are, and whether any array is batched."""
+def _front(key: Key, indices: tuple[Any, ...], flags: tuple[bool, ...], ndim: int) -> tuple[int, int]:
+    """Of x[key] for one example: where the index arrays' axes begin, and how many they are."""
     used = sum(k is not None and k is not Ellipsis for k in key) + sum(
         a.ndim - b - 1 for a, b in zip(indices, flags, strict=True) if a.dtype.kind == "b"
     )
@@ -350,7 +350,7 @@ def _front(key: Key, indices: tuple[Any, ...], flags: tuple[bool, ...], ndim: in
     begin = places[0] if adjacent else 0
     begin = sum(1 for k in spread_key[:begin] if k is None or isinstance(k, slice))
     wide = max(1 if a.dtype.kind == "b" else a.ndim - b for a, b in zip(indices, flags, strict=True))
-    return begin, wide, any(flags)
+    return begin, wide
 
 
 def _batch_key(x: Any, key: Key, indices: tuple[Any, ...], flags: tuple[bool, ...]) -> tuple[Key, tuple[Any, ...]]:
@@ -358,16 +358,8 @@ def _batch_key(x: Any, key: Key, indices: tuple[Any, ...], flags: tuple[bool, ..
     size = x.shape[0]
     wide = max(1 if a.dtype.kind == "b" else a.ndim - b for a, b in zip(indices, flags, strict=True))
     rows = reshape(arange(size, dtype="int64", device=x.device), (size, *(1,) * wide))
-    moved = [
-        reshape(a, (a.shape[0], *(1,) * (wide - a.ndim + 1), *a.shape[1:])) if b else a
-        for a, b in zip(indices, flags, strict=True)
-    ]
+    moved = [align(a, wide) if b else a for a, b in zip(indices, flags, strict=True)]
     return (ARRAY, *key), (rows, *moved)
-
-
-def _move_batch(y: Any, begin: int) -> Any:
-    """From an axis at ``begin`` to the front."""
-    return permute_dims(y, (begin, *(i for i in range(y.ndim) if i != begin))) if begin else y
 
 
 @getitem.batch
@@ -380,25 +372,22 @@ def _(batched: tuple[bool, ...], x: Any, /, *indices: Any, key: Key) -> Any:
         x = broadcast_to(
             expand_dims(x, axis=0), (next(a.shape[0] for a, b in zip(indices, flags, strict=True) if b), *x.shape)
         )
-    begin, wide, per_example = _front(key, indices, flags, x.ndim - 1)
-    if per_example or begin == 0:
+    begin, wide = _front(key, indices, flags, x.ndim - 1)
+    if any(flags) or begin == 0:
         new_key, arrays = _batch_key(x, key, indices, flags)
-        y = getitem(x, *arrays, key=new_key)
-        return _place(y, begin, wide, _adjacent(new_key, x.ndim, arrays))
+        return _swap(getitem(x, *arrays, key=new_key), wide, begin)
     return getitem(x, *indices, key=(slice(None), *key))
 
 
-def _adjacent(key: Key, ndim: int, indices: tuple[Any, ...]) -> bool:
-    return _front(key, indices, (False,) * len(indices), ndim)[0] == 0
+def _swap(x: Any, first: int, second: int) -> Any:
+    """Of a batch, the ``first`` axes of each example put behind the ``second`` axes that follow them.
 
-
-def _place(y: Any, begin: int, wide: int, in_front: bool) -> Any:
-    """The batch is on axis 0 with the arrays' axes behind it; put these where one example has them."""
-    if begin == 0:
-        return y
-    arrays = tuple(range(1, 1 + wide))
-    before = tuple(range(1 + wide, 1 + wide + begin))
-    return permute_dims(y, (0, *before, *arrays, *range(1 + wide + begin, y.ndim)))
+    A key of ``_batch_key`` has the index arrays' axes in front, where one example may have others before them.
+    """
+    if not first or not second:
+        return x
+    stop = 1 + first + second
+    return permute_dims(x, (0, *range(1 + first, stop), *range(1, 1 + first), *range(stop, x.ndim)))
 
 
 @setitem.batch
@@ -410,16 +399,13 @@ def _(batched: tuple[bool, ...], x: Any, value: Any, /, *indices: Any, key: Key)
         x = broadcast_to(expand_dims(x, axis=0), (size, *x.shape))
     shape = _shape_of(x.shape[1:], key, indices, flags, x)
     if isinstance(value, Tensor):
-        if batched[1]:
-            value = reshape(value, (size, *(1,) * (len(shape) - value.ndim + 1), *value.shape[1:]))
-        value = broadcast_to(value, (size, *shape))
+        value = broadcast_to(align(value, len(shape)) if batched[1] else value, (size, *shape))
     if _is_basic(key):
         return setitem(x, value, key=(slice(None), *key))
-    begin, wide, _ = _front(key, indices, flags, x.ndim - 1)
+    begin, wide = _front(key, indices, flags, x.ndim - 1)
     new_key, arrays = _batch_key(x, key, indices, flags)
-    if isinstance(value, Tensor) and begin:
-        before, arrays_axes = tuple(range(1, 1 + begin)), tuple(range(1 + begin, 1 + begin + wide))
-        value = permute_dims(value, (0, *arrays_axes, *before, *range(1 + begin + wide, value.ndim)))
+    if isinstance(value, Tensor):
+        value = _swap(value, begin, wide)
     return setitem(x, value, *arrays, key=new_key)
 
 
@@ -446,12 +432,9 @@ def _(batched: tuple[bool, ...], /, *arrays: Any, shape: tuple[int, ...], dtype:
             out.append(v)
             new_keys.append(((slice(None), *key), 0))
             continue
-        begin, wide, _ = _front(key, indices, flags, len(shape))
+        begin, wide = _front(key, indices, flags, len(shape))
         new_key, moved = _batch_key(v, key, indices, flags)
-        if begin:
-            before, arrays_axes = tuple(range(1, 1 + begin)), tuple(range(1 + begin, 1 + begin + wide))
-            v = permute_dims(v, (0, *arrays_axes, *before, *range(1 + begin + wide, v.ndim)))
-        out += [v, *moved]
+        out += [_swap(v, begin, wide), *moved]
         new_keys.append((new_key, len(moved)))
     return scatter_pieces(*out, shape=(size, *shape), dtype=dtype, keys=tuple(new_keys))
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..errors import ShapeError
 from ..op import op
-from .shapes import expand_dims, matrix_transpose, reshape, sum_to
+from .shapes import align, expand_dims, matrix_transpose, reshape, sum_to
 
 
 def _fit(g: Any, shape: tuple[int, ...]) -> Any:
@@ -62,9 +62,7 @@ def _(batched: tuple[bool, bool], x1: Any, x2: Any, /) -> Any:
     if n2 == 1:
         x2 = expand_dims(x2, axis=-1)
     lead = max(x1.ndim - b1, x2.ndim - b2)
-    x1, x2 = (
-        reshape(x, (x.shape[0], *(1,) * (lead + 1 - x.ndim), *x.shape[1:])) if b else x for x, b in ((x1, b1), (x2, b2))
-    )
+    x1, x2 = (align(x, lead) if b else x for x, b in ((x1, b1), (x2, b2)))
     y = matmul(x1, x2)
     shape = y.shape
     if n1 == 1:

@@ -138,10 +138,10 @@ def broadcast_to(xp: Any, x: Any, /, shape: Any) -> Any:
 
 @broadcast_to.batch
 def _(batched: Any, x: Any, /, shape: Any) -> Any:
-    return broadcast_to(_align(x, len(shape)), (x.shape[0], *shape))
+    return broadcast_to(align(x, len(shape)), (x.shape[0], *shape))
 
 
-def _align(x: Any, ndim: int) -> Any:
+def align(x: Any, ndim: int) -> Any:
     """A batch of examples, each with axes of length 1 put in front until it has ``ndim``."""
     missing = ndim - (x.ndim - 1)
     return reshape(x, (x.shape[0], *(1,) * missing, *x.shape[1:])) if missing > 0 else x
