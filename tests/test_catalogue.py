@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import pkgutil
+from importlib import import_module
 
+import catalogue
 import numpy as np
 import pytest
 
@@ -13,148 +16,10 @@ from jitrench_core.testing import check_op
 
 # Plugins' ops have tests of their own; the entries are there before any plugin is loaded.
 BUILTIN = sorted(name for name, owner in registry.ops.owners.items() if owner == "jitrench-core")
+FAMILIES = [import_module(f"catalogue.{module.name}") for module in pkgutil.iter_modules(catalogue.__path__)]
+REFERENCES = {name: f for family in FAMILIES for name, f in getattr(family, "REFERENCES", {}).items()}
+CASES = {name: cases for family in FAMILIES for name, cases in getattr(family, "CASES", {}).items()}
 WITHOUT_SAMPLES = {"to_device"}  # its attributes name devices: tests/test_backends.py
-
-
-def _scatter(*arrays, shape, dtype, keys):
-    z = np.zeros(shape, dtype)
-    i = 0
-    for key, n in keys:
-        rest = iter(arrays[i + 1 : i + 1 + n])
-        np.add.at(z, tuple(next(rest) if repr(k) == "ARRAY" else k for k in key), arrays[i])
-        i += 1 + n
-    return z
-
-
-def _key(key, indices):
-    rest = iter(indices)
-    return tuple(next(rest) if repr(k) == "ARRAY" else k for k in key)
-
-
-def _setitem(x, value, *indices, key):
-    y = x.copy()
-    y[_key(key, indices)] = value
-    return y
-
-
-def _sum_to(x, shape):
-    lead = x.ndim - len(shape)
-    kept = tuple(i + lead for i, n in enumerate(shape) if n == 1)
-    return x.sum(axis=(*range(lead), *kept), keepdims=True).reshape(shape)
-
-
-def _softmax(x, axis=-1):
-    e = np.exp(x)
-    return e / e.sum(axis=axis, keepdims=True)
-
-
-# Formulas that share nothing with the ops' own forwards.
-REFERENCES = {
-    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
-    "relu": lambda x: np.where(x > 0, x, 0.0),
-    "softplus": lambda x: np.log(1 + np.exp(x)),
-    "clip": np.clip,
-    "where": np.where,
-    "logsumexp": lambda x, axis=None, keepdims=False: np.log(np.sum(np.exp(x), axis=axis, keepdims=keepdims)),
-    "softmax": _softmax,
-    "log_softmax": lambda x, axis=-1: np.log(_softmax(x, axis)),
-    "sum": np.sum,
-    "expand_dims": np.expand_dims,
-    "matrix_transpose": lambda x: np.swapaxes(x, -1, -2),
-    "sum_to": _sum_to,
-    "getitem": lambda x, *indices, key: x[_key(key, indices)],
-    "setitem": _setitem,
-    "scatter_pieces": _scatter,
-    "vector_norm": lambda x, axis=None, keepdims=False, ord=2: (
-        (np.sum(np.abs(x) ** ord, axis=axis, keepdims=keepdims) ** (1 / ord))
-        if ord not in (0, math.inf, -math.inf)
-        else np.linalg.norm(x, ord, axis, keepdims)
-    ),
-}
-
-_rng = np.random.default_rng(7)
-
-
-def _normal(*shape):
-    return _rng.normal(size=shape)
-
-
-# Calls that one sample does not cover: (arrays, attributes).
-CASES = {
-    "sum": [((_normal(2, 3, 4),), {"axis": (0, -1)}), ((_normal(0, 3),), {"axis": 0}), ((_normal(3),), {"axis": ()})],
-    "mean": [((_normal(2, 3, 4),), {"axis": (0, 2), "keepdims": True})],
-    "prod": [
-        ((_normal(2, 3, 4),), {"axis": (0, 2)}),
-        ((np.array([2.0, 0.0, 3.0]),), {}),
-        ((np.array([0.0, 0.0, 3.0]),), {}),
-        ((_normal(0, 2),), {"axis": 0}),
-        ((_normal(5),), {"keepdims": True}),
-    ],
-    "var": [((_normal(3, 4),), {"axis": 0, "correction": 1.0}), ((_normal(3, 4),), {"axis": (0, 1), "correction": 1})],
-    "std": [((_normal(3, 4),), {"axis": 0, "correction": 1.0}), ((_normal(3, 4),), {"axis": (1, 0), "keepdims": True})],
-    "max": [((_normal(2, 3, 4),), {"axis": (0, 2)}), ((_normal(2, 3, 4),), {"axis": (1, -1), "keepdims": True})],
-    "min": [((_normal(2, 3, 4),), {"axis": (0, 2)})],
-    "all": [((_normal(2, 3, 4) > -1,), {"axis": (0, 2)}), ((_normal(0, 3) > 0,), {"axis": 0})],
-    "any": [((_normal(2, 3, 4) > 1,), {"axis": (0, 2)}), ((_normal(0, 3) > 0,), {"axis": 0})],
-    "logsumexp": [((_normal(2, 3, 4),), {"axis": (0, 2)}), ((_normal(2, 3),), {"axis": (0, 1), "keepdims": True})],
-    "softmax": [((_normal(2, 3),), {}), ((_normal(2, 3),), {"axis": 0}), ((_normal(2, 3, 2),), {"axis": (0, 2)})],
-    "log_softmax": [((_normal(2, 3),), {}), ((_normal(2, 3),), {"axis": 0})],
-    "vector_norm": [
-        ((_normal(2, 3, 4),), {"axis": (0, 2)}),
-        *(((_normal(3, 4),), {"axis": 1, "ord": ord}) for ord in (0, 1, 2, 3, 2.5, math.inf, -math.inf)),
-    ],
-    "matmul": [
-        ((_normal(3), _normal(3)), {}),
-        ((_normal(2, 3), _normal(3)), {}),
-        ((_normal(3), _normal(3, 2)), {}),
-        ((_normal(4, 2, 3), _normal(3)), {}),
-        ((_normal(3), _normal(4, 3, 2)), {}),
-        ((_normal(2, 3), _normal(4, 3, 2)), {}),
-        ((_normal(4, 1, 2, 3), _normal(5, 3, 2)), {}),
-        ((_normal(0, 3), _normal(3, 2)), {}),
-        ((_normal(2, 0), _normal(0, 2)), {}),
-    ],
-    "reshape": [
-        ((_normal(2, 6),), {"shape": (-1, 4)}),
-        ((_normal(1),), {"shape": ()}),
-        ((_normal(0, 3),), {"shape": 0}),
-    ],
-    "permute_dims": [((_normal(),), {"axes": ()}), ((_normal(2, 3, 4),), {"axes": (-1, 0, 1)})],
-    "squeeze": [((_normal(1, 3),), {"axis": 0}), ((_normal(1),), {"axis": -1})],
-    "expand_dims": [((_normal(3),), {"axis": (0, 2)}), ((_normal(),), {"axis": 0}), ((_normal(3),), {"axis": -1})],
-    "broadcast_to": [
-        ((_normal(),), {"shape": (2, 3)}),
-        ((_normal(3),), {"shape": (0, 3)}),
-        ((_normal(3),), {"shape": (3,)}),
-    ],
-    "sum_to": [
-        ((_normal(2, 3),), {"shape": ()}),
-        ((_normal(2, 3),), {"shape": (2, 3)}),
-        ((_normal(0, 3),), {"shape": (3,)}),
-    ],
-    "flip": [((_normal(2, 3),), {}), ((_normal(2, 3),), {"axis": (0, 1)}), ((_normal(),), {})],
-    "concat": [
-        ((_normal(2, 3), _normal(2)), {"axis": None}),
-        ((_normal(2, 3), _normal(2, 0), _normal(2, 1)), {"axis": -1}),
-    ],
-    "stack": [((_normal(2, 3), _normal(2, 3), _normal(2, 3)), {"axis": -1}), ((_normal(), _normal()), {})],
-    "clip": [
-        ((_normal(3, 4), None, 0.5), {}),
-        ((_normal(3, 4), 0.25, None), {}),
-        ((_normal(3, 4), _normal(4) - 2, _normal(3, 1) + 2), {}),
-        ((_normal(3, 4), np.full((3, 4), 0.5), np.full((3, 4), -0.5)), {}),
-    ],
-    "pow": [
-        ((np.array([-2.0, -1.5, 0.5]), 2), {}),
-        ((np.array([-2.0, -1.5, 0.5]), 3.0), {}),
-        ((np.array([0.5, 1.5]), 0), {}),
-        ((np.array([0.5, 1.5]), -0.5), {}),
-        ((2.0, np.array([-1.0, 0.5])), {}),
-    ],
-    "where": [((_normal(2, 3) > 0, _normal(2, 3), 1.5), {}), ((_normal(2, 3) > 0, 0.5, _normal(3)), {})],
-    "divide": [((1.0, np.array([0.5, 2.0])), {}), ((np.array([0.5, 2.0]), 4), {})],
-    "astype": [((np.array([1, 2]),), {"dtype": "float32"}), ((_normal(2) > 0,), {"dtype": "int64"})],
-}
 
 
 @pytest.mark.parametrize("name", [n for n in BUILTIN if n not in WITHOUT_SAMPLES])
