@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, final
+from weakref import WeakSet
 
 from . import dtypes
 from .dtypes import DType
@@ -31,6 +32,12 @@ NO_BACKEND = (
     "no backend is installed, so there is nothing to compute with. Install one: `pip install jitrench-numpy` (CPU) or "
     "`pip install jitrench-cupy[cuda12]` (GPU). `jitrench doctor` tells more."
 )
+
+# All ops that there are, registered or not, so that what is linked can be linked anew.
+OPS: WeakSet[Op] = WeakSet()
+
+# Set while kernels are watched (anomaly.py): it gets an op and the kernel that is about to run, and returns what runs instead.
+watch: Callable[[Op, Kernel], Kernel] | None = None
 
 # The interpreters that are running, by depth: new leaves are lifted into the last, and while a kernel of depth n runs, only
 # the first n - 1 are active.
@@ -106,7 +113,7 @@ class Backend:
         self.first = Device(self, 0)
         self._xp: Any = None
         self._native: dict[DType, Any] = {}
-        self._core: dict[Any, DType] = {}
+        self.core_dtypes: dict[Any, DType] = {}  # by native type, those that were asked for
 
     def __repr__(self) -> str:
         return f"<backend {self.name!r}>"
@@ -167,15 +174,10 @@ class Backend:
         """The core's type for the library's ``native`` one."""
         if type(native) is DType:
             return native
-        found = self._core.get(native)
-        if found is None:
-            for candidate in dtypes.DTYPES.values():
-                if getattr(self.xp, candidate.name, None) == native:
-                    break
-            else:
-                candidate = dtypes.dtype(native)
-            found = self._core[native] = candidate
-        return found
+        if native not in self.core_dtypes:
+            found = (d for d in dtypes.DTYPES.values() if getattr(self.xp, d.name, None) == native)
+            self.core_dtypes[native] = next(found, None) or dtypes.dtype(native)
+        return self.core_dtypes[native]
 
     def detach(self, array: Any) -> Any:
         """The array without what an interpreter adds to it; a library's own array is that already."""
@@ -203,6 +205,7 @@ class KernelTable(dict[Any, Any]):
 
     def __init__(self, op: Op) -> None:
         self.op = op
+        OPS.add(op)
 
     def __missing__(self, key: Any) -> Any:
         first, *others = key if type(key) is tuple else (key,)
@@ -221,15 +224,22 @@ class KernelTable(dict[Any, Any]):
         def first_call(*arrays: Any, **attrs: Any) -> Any:
             result = kernel(*arrays, **attrs)
             self.op.check_result(result, arrays)
-            if PLUGIN_KERNELS.get(name) is plugin:  # else one was registered since: the next call links that
+            # Where a kernel was registered since, the next call links that; where calls are watched, each comes here.
+            if PLUGIN_KERNELS.get(name) is plugin and watch is None:
                 self[key] = kernel
             return result
 
-        return first_call
+        return first_call if watch is None else watch(self.op, first_call)
 
 
 class MixedOwners(Exception):
     """Not an error: the operands' classes have different owners, so the general path must decide."""
+
+
+def dtype_of(array: Any) -> DType:
+    """The core's type for that of ``array``."""
+    who = OWNERS.get(type(array)) or owner(type(array))
+    return who.core_dtypes.get(array.dtype) or who.core_dtype(array.dtype)  # type: ignore[no-any-return]
 
 
 def owner(cls: type) -> Any:

@@ -22,7 +22,7 @@ from . import __version__, plugins, registry
 from . import backend as backends
 from .backend import Backend
 from .errors import JITrenchError, suggest
-from .op import Op, zero
+from .op import Op
 
 Report = tuple[dict[str, Any], list[str], int]  # the JSON object, the lines of text, the exit code
 
@@ -71,7 +71,8 @@ def _parser() -> argparse.ArgumentParser:
 
     listing = add("plugins", _plugins, "List the installed plugins, and why one failed. Exits with 1 if any did.")
     listing.add_argument("--verbose", action="store_true", help="print the traceback of each failure")
-    finder = add("ops", _ops, "List the ops that can be called, with signature, derivatives and owner.")
+    finder = add("ops", _ops, "List the ops that can be called: signature, owner, and what each supports.")
+    finder.add_argument("--markdown", action="store_true", help="print the page docs/support.md")
     finder.add_argument("name", nargs="?", default="", help="only ops whose name contains this; * and ? are wildcards")
     add("backends", _backends, "List the backends: devices, array library, and whether it imports.")
     add("doctor", _doctor, "Check the installation, and say what to install. Exits with 1 if something is broken.")
@@ -133,26 +134,41 @@ def _count(registers: dict[str, list[str]]) -> str:
 def _ops(args: argparse.Namespace) -> Report:
     from fnmatch import fnmatchcase
 
+    from .testing import support
+
     pattern = args.name.lower() if set("*?[") & set(args.name) else f"*{args.name.lower()}*"
     wanted = [name for name in registry.ops if fnmatchcase(name.lower(), pattern)]
-    rows = [_op(registry.ops[name].op) for name in wanted]
+    on = support.usable()
+    if args.markdown:
+        on = [name for name in support.PAGE if name in on]
+        return {}, support.markdown(wanted, on).rstrip().split("\n"), 0 if wanted else 1
+    rows = [_op(registry.ops[name].op, on) for name in wanted]
     lines = _table(
-        ("op", "from", "derivative", "kind", "what it does"),
-        ((r["usage"], r["owner"], _derivative(r), _kind(r), r["doc"]) for r in rows),
+        ("op", "from", "derivative", "forward mode", "batching", "backends", "numbers", "what it does"),
+        (
+            (
+                r["usage"],
+                r["owner"],
+                support.order(registry.ops[r["name"]].op),
+                r["forward_mode"],
+                r["batching"],
+                ", ".join(f"{name}: {made}" for name, made in r["backends"].items()),
+                " ".join(r["dtypes"]) or "-",
+                r["doc"],
+            )
+            for r in rows
+        ),
         args.width,
     )
     if not rows:
         lines = [f"no op matches {args.name!r}.{suggest(args.name, registry.ops)}"]
     if plugins.failed():
         lines += ["", f"{len(plugins.failed())} plugin(s) failed and might hold more: see `jitrench plugins`"]
-    return {"ops": rows}, lines, 0 if rows else 1
+    return {"ops": rows, "tested": sum(r["tested"] for r in rows)}, lines, 0 if rows else 1
 
 
-def _op(op: Op) -> dict[str, Any]:
-    def rule(name: str) -> str:
-        if name not in op.rules:
-            return "rule" if op.rule_for_all else "composed" if op.composite else "missing"
-        return "zero" if op.rules[name] is zero else "constant" if op.rules[name] is None else "rule"
+def _op(op: Op, on: Sequence[str]) -> dict[str, Any]:
+    from .testing.support import support
 
     return {
         "name": op.name,
@@ -161,25 +177,12 @@ def _op(op: Op) -> dict[str, Any]:
         "inputs": list(op.inputs),
         "attributes": list(op.attrs),
         "outputs": op.outputs,
-        "derivative": {name: rule(name) for name in op.inputs},
         "linear": list(op.linear),
         "elementwise": op.elementwise,
         "composite": op.composite,
         "doc": _first_line(op.__doc__),
+        **support(op, on),
     }
-
-
-def _derivative(r: dict[str, Any]) -> str:
-    """One word where all inputs agree, else the inputs that have a derivative."""
-    kinds = set(r["derivative"].values())
-    if len(kinds) == 1:
-        return str({"rule": "yes", "constant": "none"}.get(kinds.copy().pop(), *kinds))
-    return "in " + ", ".join(name for name, kind in r["derivative"].items() if kind in ("rule", "composed"))
-
-
-def _kind(r: dict[str, Any]) -> str:
-    linear = [f"linear in {', '.join(r['linear'])}"] if r["linear"] else []
-    return ", ".join([*(k for k in ("elementwise", "composite") if r[k]), *linear])
 
 
 # -- backends -------------------------------------------------------------------------------------------------------

@@ -21,12 +21,24 @@ class BoundsError(JITrenchError, IndexError):
     """An index outside of its axis."""
 
 
+class AxisError(ShapeError, BoundsError):
+    """An axis that the array does not have: a ``ValueError`` and an ``IndexError``, as NumPy's."""
+
+
 class DTypeError(JITrenchError, TypeError):
     """A data type that the operation, the backend or differentiation cannot take."""
 
 
+class CopyError(JITrenchError, ValueError, BufferError):
+    """``copy=False``, or a zero-copy exchange with another library, where only a copy can do it."""
+
+
 class DeviceMismatchError(JITrenchError, ValueError):
     """Operands of one operation live on different backends or devices."""
+
+
+class LinAlgError(JITrenchError, ValueError):
+    """A matrix that has no such inverse or decomposition: it is singular, not positive definite, or holds NaN."""
 
 
 class BackendError(JITrenchError, RuntimeError):
@@ -43,6 +55,14 @@ class FreedGraphError(GradientError):
 
 class NoGradientError(GradientError, AttributeError):
     """``.grad`` of a tensor that cannot have one."""
+
+
+class AnomalyError(JITrenchError, FloatingPointError):
+    """Inside ``detect_anomaly``: the operation that made the first NaN or infinity, and where it was called."""
+
+
+class GradientCheckError(JITrenchError, AssertionError):
+    """``check_grads`` found that a derivative is not the one that differences show, or that there is none to compare."""
 
 
 class OpError(JITrenchError, TypeError):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
+from linecache import getline
 from typing import TYPE_CHECKING, Any
 
 from .backend import owner
-from .errors import BoundsError, DeviceMismatchError, DTypeError, ShapeError
+from .errors import AxisError, BoundsError, DeviceMismatchError, DTypeError, FreedGraphError, ShapeError
 from .graph import RAW
 from .tensor import Tensor
 
@@ -30,8 +32,9 @@ def explain(op: Op, error: Exception, arrays: tuple[Any, ...]) -> None:
     if op.check_rule is not None:
         op.check_rule(*arrays)
     ours = {ValueError: ShapeError, IndexError: BoundsError, TypeError: DTypeError}.get(type(error))
-    if op.owner == "jitrench-core" and (ours is not None or type(error).__name__ == "AxisError"):
-        raise (ours or ShapeError)(f"{op.name}(): {error}. Operands: {describe(arrays)}.") from error
+    ours = AxisError if type(error).__name__ == "AxisError" else ours
+    if op.owner == "jitrench-core" and ours is not None:
+        raise ours(f"{op.name}(): {error}. Operands: {describe(arrays)}.") from error
     error.add_note(f"in {op.name}() of {describe(arrays)}")
 
 
@@ -49,6 +52,25 @@ def describe(operands: Iterable[Any]) -> str:
     return ", ".join(
         f"{x.dtype} {x.shape} on {x.device}" if type(x) is Tensor else f"{type(x).__name__} {x!r}" for x in operands
     )
+
+
+def freed_error(node: Any) -> FreedGraphError:
+    """The error of a backward pass that meets what an earlier one consumed."""
+    where = f" That was at {node.saved.where}." if node.saved.where else " (`with jt.debug():` says where that was.)"
+    return FreedGraphError(
+        f"backward through a graph that was freed: an earlier backward or grad consumed what {node.op.name!r} had "
+        f"saved.{where} Pass retain_graph=True to the first, or compute the output again."
+    )
+
+
+def caller() -> str:
+    """``train.py:12, in loss: y = jt.log(x)``: the nearest frame outside JITrench and its plugins."""
+    frame: Any = sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0].startswith("jitrench_"):
+        frame = frame.f_back
+    name, line = frame.f_code.co_filename, frame.f_lineno
+    source = getline(name, line, frame.f_globals).strip()
+    return f"{name}:{line}, in {frame.f_code.co_name}{f': {source}' if source else ''}"
 
 
 def _broadcast(shapes: list[tuple[int, ...]]) -> bool:

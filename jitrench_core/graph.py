@@ -6,13 +6,12 @@ consumers before producers by counting, so neither a deep graph nor its dealloca
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, final, overload
 
-from .errors import DeviceMismatchError, FreedGraphError, GradientError, OpError, ShapeError
+from .errors import DeviceMismatchError, GradientError, OpError, ShapeError
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -267,7 +266,8 @@ def grad(
 
     ``inputs=None`` means every leaf (and every retained node) and returns a dict. ``record`` keeps the gradients'
     own graph; None decides by itself: record exactly when the walk meets a leaf that is not among ``inputs``. A
-    recorded or retained graph stays, another is freed as the loop goes.
+    recorded or retained graph stays, another is freed as the loop goes. Of complex numbers seeds and gradients are
+    ``conjugate`` here to what a user means: an input's change dx changes Re(sum(seed * y)) by Re(sum(gradient * dx)).
     """
     grads: dict[Any, Any] = {}
     tracked = False
@@ -289,7 +289,7 @@ def grad(
             counts, needed = _prune(counts, targets)
     if tracked and not record:
         grads = {node: type(g)(g.data) for node, g in grads.items()}
-    freed = None if retain or record else Freed(_caller()) if _debugging else FREED
+    freed = None if retain or record else _mark() if _debugging else FREED
     ready = [node for node in grads if counts.get(node) == 0]
     kept = _loop(
         grads, counts, ready, needed, None if inputs is None else targets, bool(record), freed, type(outputs[0])
@@ -302,6 +302,12 @@ def grad(
         if type(leaf) is Leaf and leaf not in kept:
             kept[leaf] = ops.zeros(leaf.shape, leaf.dtype, leaf.device)
     return kept
+
+
+def _mark() -> Freed:
+    from .explain import caller
+
+    return Freed(caller())
 
 
 def _count(roots: Iterable[Any]) -> tuple[dict[Any, int], list[Any]]:
@@ -347,6 +353,11 @@ def _key(node: Any) -> Any:
 
 def _seed(y: Tensor, seed: Tensor | None) -> Tensor:
     if seed is None:
+        if y.dtype.kind == "c":
+            raise GradientError(
+                f"backward from a {y.dtype} tensor: a gradient starts from a real scalar. Take jt.abs(y), jt.real(y) or the "
+                f"like, or pass the weight of the output: backward(grad), jt.vjp."
+            )
         if y.data.shape != ():
             raise GradientError(
                 f"backward from a tensor of shape {tuple(y.shape)}: a gradient needs a scalar to start from. Reduce it "
@@ -361,11 +372,8 @@ def _seed(y: Tensor, seed: Tensor | None) -> Tensor:
         )
     elif seed.dtype != y.dtype:
         seed = ops.match_dtype(seed, y)
-    if y.dtype.kind != "f":
-        raise GradientError(
-            f"backward from a {y.dtype} tensor: only real floating-point outputs have gradients so far"
-            + (". Complex differentiation is not implemented yet." if y.dtype.kind == "c" else ".")
-        )
+    if y.dtype.kind not in "fc":
+        raise GradientError(f"backward from a {y.dtype} tensor: only floating-point and complex outputs have gradients")
     return seed
 
 
@@ -394,6 +402,8 @@ def _loop(
         if op is None or g is None:
             steps = _hand_on(node, g)
         elif type(node.saved) is not tuple:
+            from .explain import freed_error
+
             raise freed_error(node)
         else:
             steps = op.backward if op.direct else op.pull_all(node, g, record, needed)
@@ -496,9 +506,15 @@ def _fill(node: Any, slots: list[Any]) -> tuple[Any, ...]:
 
 def backward(output: Tensor, seed: Tensor | None, retain: bool, record: bool) -> None:
     """Add the gradient of ``output`` to ``grad`` of every leaf, and of every retained node, that leads to it."""
-    grads: Any = grad([output], None, [seed], record=record, retain=retain)
+    grads: Any = grad([output], None, [None if seed is None else conjugate(seed)], record=record, retain=retain)
     for node, g in grads.items():
+        g = conjugate(g)
         node.grad = g if node.grad is None else ops.add(node.grad, g)
+
+
+def conjugate(g: Tensor) -> Tensor:
+    """Between the gradient of the rules, which hold no conj, and the user's, which points uphill: its conjugate."""
+    return ops.conj(g) if g.dtype.kind == "c" else g
 
 
 def detached(y: Tensor) -> Tensor:
@@ -515,20 +531,3 @@ def leads_outside(y: Tensor, own: Sequence[Any] = ()) -> bool:
 
 def _alive(leaf: Any) -> bool:
     return not (type(leaf) is Identity and leaf.done)
-
-
-def freed_error(node: Any) -> FreedGraphError:
-    where = f" That was at {node.saved.where}." if node.saved.where else " (`with jt.debug():` says where that was.)"
-    return FreedGraphError(
-        f"backward through a graph that was freed: an earlier backward or grad consumed what {node.op.name!r} had "
-        f"saved.{where} Pass retain_graph=True to the first, or compute the output again."
-    )
-
-
-def _caller() -> str:
-    """File and line of the nearest frame outside this package."""
-    frame = sys._getframe(1)
-    package = __name__.partition(".")[0]
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == package:
-        frame = frame.f_back
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}"

@@ -7,8 +7,10 @@ decided by the ``Scope`` that is open: one with a generator makes what is missin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar, Token
+from copy import copy
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, final
 
@@ -16,6 +18,7 @@ from .backend import active
 from .errors import DTypeError, JITrenchError, NotFoundError, ShapeError, suggest
 from .ops.creation import tensor
 from .tensor import Tensor
+from .transforms.checkpointing import surroundings
 
 if TYPE_CHECKING:
     from .random import Generator
@@ -343,3 +346,27 @@ def _prune(tree: Any) -> None:
 
 
 _frame: ContextVar[_Frame | None] = ContextVar("frame", default=None)
+
+
+def _surroundings() -> Callable[[], AbstractContextManager[Any]]:
+    """For ``checkpoint``: layers that a function calls have the same names and parameters when it runs again."""
+    frame = _frame.get()
+    if frame is None:
+        return nullcontext
+    counts, taken, seen = dict(frame.counts), set(frame.taken), dict(frame.scope.seen)
+
+    @contextmanager
+    def again() -> Iterator[None]:
+        now = copy(frame)
+        now.scope = copy(frame.scope)
+        now.counts, now.taken, now.scope.seen = dict(counts), set(taken), dict(seen)
+        token = _frame.set(now)
+        try:
+            yield
+        finally:
+            _frame.reset(token)
+
+    return again
+
+
+surroundings.append(_surroundings)

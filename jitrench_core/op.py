@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast, final, overload
 
 from . import backend as backends
 from . import graph
-from .backend import KernelTable, MixedOwners, owner
+from .backend import KernelTable, MixedOwners, dtype_of, owner
 from .errors import (
     BackendError,
     DTypeError,
@@ -25,7 +25,7 @@ from .errors import (
 from .explain import explain, mismatch
 from .graph import DONE, G_INPUT, ONLY_G, RAW, SAME, Identity, MultiNode, Node, Output, modes
 from .graph import recording as is_recording
-from .signature import METADATA, REQUIRED, Signature, parameters
+from .signature import METADATA, REQUIRED, Signature, parameters, shown
 from .tensor import Tensor
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         """What ``@op`` returns: the function to call, with the op and its decorators as attributes."""
 
         op: Op
+        __wrapped__: Any  # what inspect.signature shows, where it is not the forward's
 
         def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Tensor: ...
         def vjp(self, name: str) -> Callable[[R], R]: ...
@@ -296,7 +297,7 @@ class Op:
 
     def check_result(self, result: Any, arrays: tuple[Any, ...]) -> None:
         """Refuse a kernel's first result that is not what the op declares."""
-        if hasattr(result, "dtype") and _kind(result) not in "fc" and any(_kind(a) == "f" for a in arrays):
+        if hasattr(result, "dtype") and _kind(result) not in "fc" and any(_kind(a) in ("f", "c") for a in arrays):
             # It may round: ``record`` looks at each result then. Comparisons are constants already.
             self.keep[1:] = [k if k is CONSTANT else GENERAL for k in self.keep[1:]]
         y = result
@@ -307,8 +308,8 @@ class Op:
                 )
             y = result[0]
             for name, part in zip(self.aux, result[1:], strict=True):
-                kind = owner(type(part)).core_dtype(part.dtype)
-                if kind.kind == "f" and name not in self.aux_formulas:
+                kind = dtype_of(part)
+                if kind.kind in "fc" and name not in self.aux_formulas:
                     raise OpError(
                         f"aux {name!r} of op {self.name!r} is {kind}: kept as a constant it would make second derivatives "
                         f"wrong. Give its formula in ops, by @{self.name}.aux({name!r})"
@@ -441,13 +442,13 @@ class Op:
         """Wrap the kernel's result, with a node where an input is tracked and has a rule."""
         several = self.outputs > 1
         tracked = [n is not None for n in nodes]
-        if any(tracked) and (not modes or is_recording()):
+        if True in tracked and (not modes or is_recording()):
             n = len(self.arrays)
             groups = tuple(tracked[:n]) + ((any(tracked[n:]),) if self.variadic else ())
             if self.rule_for_all is None and not self.composite:
                 nodes, groups = self._differentiable(nodes, groups, n)
             # Integers and booleans have no gradient, so what made them is a constant.
-            if any(groups) and (several or owner(type(y)).core_dtype(y.dtype).kind in "fc"):
+            if True in groups and (several or dtype_of(y).kind in "fc"):
                 if groups not in self._keep:
                     self._keep[groups] = self._flags(groups)
                 flags = self._keep[groups]
@@ -455,7 +456,7 @@ class Op:
                 if flags is not None:
                     values = (*data[:n], *((tuple(data[n:]),) if self.variadic else ()), y, *aux)
                     saved = tuple(
-                        (v if f == 1 else _meta(v)) if f else None for v, f in zip(values, flags, strict=True)
+                        [(v if f == 1 else _meta(v)) if f else None for v, f in zip(values, flags, strict=True)]
                     )
                 if not several:
                     return Tensor(y, Node(self, tuple(nodes), saved, attrs, y))
@@ -495,19 +496,14 @@ class Op:
         return args
 
     def _fetch(self, node: Any, kind: int, k: Any, g: Any, record: bool) -> Any:
-        """The value of one parameter of a rule."""
+        """The value of one parameter of a rule that is neither g nor an input."""
         saved, parents = node.saved, node.parents
         if kind == OUTPUT:
             if type(node) is MultiNode:
                 return tuple(Tensor(v, Output(node, i) if record else None) for i, v in enumerate(saved[k]))
             return Tensor(saved[k], node if record else None)
-        if kind == G:
-            return g
         if kind == ATTR:
             return node.attrs[k] if k in node.attrs else self.attrs[k]
-        if kind == INPUT:
-            v = saved[k]
-            return v if type(v) in RAW else Tensor(v, parents[k] if record else None)
         if kind in (SHAPE, DTYPE):
             meta = parents[k] if parents[k] is not None else saved[k]
             if kind == SHAPE:
@@ -588,7 +584,7 @@ class Op:
 
 
 def _kind(a: Any) -> str:
-    return owner(type(a)).core_dtype(a.dtype).kind if hasattr(a, "dtype") else ""
+    return dtype_of(a).kind if hasattr(a, "dtype") else ""
 
 
 def _first(g: Any) -> Any:
@@ -752,7 +748,7 @@ def make(op: Op, forward: Callable[..., Any] | None = None) -> Any:
     call.__name__ = call.__qualname__ = op.name
     call.__doc__ = op.__doc__
     call.__module__ = getattr(forward, "__module__", __name__)
-    call.__dict__.update(op._decorators())
+    call.__dict__.update(op._decorators(), __wrapped__=shown(forward, op.signature, op.composite))
     return call
 
 

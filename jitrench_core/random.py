@@ -13,14 +13,30 @@ from operator import index
 from threading import Lock
 from typing import Any, final
 
-from .backend import Device
+from .backend import Device, owner
+from .dtypes import bool_, float64, int64, uint64
 from .dtypes import dtype as as_dtype
-from .dtypes import float64, int64, uint64
 from .errors import DTypeError, JITrenchError, ShapeError
 from .ops.creation import asarray, tensor, zeros
-from .ops.random import advance_counter, random_bits, random_integers, random_normal, random_order, random_uniform
-from .ops.shapes import astype, reshape
+from .ops.elementwise import minimum, where
+from .ops.random import (
+    advance_counter,
+    random_bits,
+    random_exponential,
+    random_gumbel,
+    random_integers,
+    random_normal,
+    random_order,
+    random_truncated_normal,
+    random_uniform,
+)
+from .ops.reductions import softmax
+from .ops.reductions import sum as sum_
+from .ops.scans import cumulative_sum
+from .ops.shapes import astype, expand_dims, normalize_axes, permute_dims, reshape
+from .ops.sorting import argsort, searchsorted
 from .tensor import ArrayLike, Tensor, assign
+from .transforms.checkpointing import moves
 
 _WORD = 2**64 - 1
 _STATE = {"key": (2,), "counter": (4,)}
@@ -114,6 +130,7 @@ class Generator:
             new[name] = value.to(self.device) if type(value) is Tensor else tensor(value, device=self.device)
             if new[name].shape != shape:
                 raise ShapeError(f"load_state(): {name!r} has shape {new[name].shape}; expected {shape}")
+        moves(self)
         with self._lock:
             assign(self._key, new["key"])
             assign(self._counter, new["counter"])
@@ -148,6 +165,7 @@ class Generator:
 
     def _draw(self, op: Any, words: int, **attrs: Any) -> Tensor:
         """Take ``words`` words off the stream, for ``op``."""
+        moves(self)
         with self._lock:
             key, counter = self._key.detach(), self._counter.detach()
             assign(self._counter, advance_counter(counter, blocks=-(-words // 4)))
@@ -223,13 +241,9 @@ class Generator:
         """
         shape = _shape("normal", shape)
         mean, std, dtype = self._parameters("normal", shape, dtype, mean=mean, std=std)
-        if isinstance(std, float) and not 0 <= std < math.inf:
-            raise RandomError(f"normal() got std={std}: it must be a finite number, 0 or above")
+        _spread("normal", "std", std)
         n = math.prod(shape)
-        z = reshape(self._draw(random_normal, n, n=n, dtype=dtype), shape)
-        if not (isinstance(std, float) and std == 1):
-            z = std * z
-        return z if isinstance(mean, float) and mean == 0 else mean + z
+        return _placed(reshape(self._draw(random_normal, n, n=n, dtype=dtype), shape), mean, std)
 
     def integers(self, low: int, high: int, shape: int | tuple[int, ...] = (), *, dtype: Any = int64) -> Tensor:
         """Integers from [low, high), of any integer ``dtype`` that holds them.
@@ -280,6 +294,178 @@ class Generator:
         order = random_order(self._draw(random_bits, n, n=n))
         return order if rows is None else rows[order]
 
+    def exponential(self, shape: int | tuple[int, ...] = (), scale: ArrayLike = 1.0, *, dtype: Any = None) -> Tensor:
+        """Exponentially distributed numbers of mean ``scale``: ``scale * -log(1 - u)``.
+
+        ``scale`` is a number, or a Tensor that broadcasts to ``shape`` and gets a gradient. ``dtype`` and errors are those
+        of ``normal``.
+
+        >>> import jitrench_core as jt
+        >>> jt.random.Generator(0).exponential((3,), 10.0)
+        Tensor([0.11613936, 2.76477343, 1.18137186])
+        """
+        shape = _shape("exponential", shape)
+        scale, dtype = self._parameters("exponential", shape, dtype, scale=scale)
+        _spread("exponential", "scale", scale)
+        n = math.prod(shape)
+        return _placed(reshape(self._draw(random_exponential, n, n=n, dtype=dtype), shape), 0.0, scale)
+
+    def gumbel(
+        self, shape: int | tuple[int, ...] = (), loc: ArrayLike = 0.0, scale: ArrayLike = 1.0, *, dtype: Any = None
+    ) -> Tensor:
+        """Gumbel distributed numbers, as largest values are: ``loc + scale * -log(-log(1 - u))``.
+
+        ``loc`` and ``scale`` are numbers, or Tensors that broadcast to ``shape`` and get gradients. ``dtype`` and errors are
+        those of ``normal``.
+        """
+        shape = _shape("gumbel", shape)
+        loc, scale, dtype = self._parameters("gumbel", shape, dtype, loc=loc, scale=scale)
+        _spread("gumbel", "scale", scale)
+        n = math.prod(shape)
+        return _placed(reshape(self._draw(random_gumbel, n, n=n, dtype=dtype), shape), loc, scale)
+
+    def truncated_normal(
+        self,
+        shape: int | tuple[int, ...] = (),
+        low: float = -2.0,
+        high: float = 2.0,
+        mean: ArrayLike = 0.0,
+        std: ArrayLike = 1.0,
+        *,
+        dtype: Any = None,
+    ) -> Tensor:
+        """Normally distributed numbers, of which only those in ``mean + std * [low, high]`` are drawn.
+
+        ``low`` and ``high`` are numbers, in standard deviations; infinite ones are no bound. ``mean``, ``std``, ``dtype`` and
+        errors are those of ``normal``. Nothing is rejected: far tails are as good as the middle.
+
+        Raises ``RandomError`` where ``high`` is not above ``low``, or both are beyond 37 standard deviations on one side.
+
+        >>> import jitrench_core as jt
+        >>> jt.random.Generator(0).truncated_normal((3,), low=0.0)
+        Tensor([0.01381368, 0.29310571, 0.13369463])
+        """
+        shape = _shape("truncated_normal", shape)
+        mean, std, dtype = self._parameters("truncated_normal", shape, dtype, mean=mean, std=std)
+        _spread("truncated_normal", "std", std)
+        low, high = float(low), float(high)
+        if not low < high or low > 37 or high < -37:
+            raise RandomError(
+                f"truncated_normal() draws from [low, high], got low={low}, high={high}: high must be above low, and the "
+                f"range must meet [-37, 37], outside of which there is no float64's worth of probability"
+            )
+        n = math.prod(shape)
+        z = reshape(self._draw(random_truncated_normal, n, n=n, low=low, high=high, dtype=dtype), shape)
+        return _placed(z, mean, std)
+
+    def bernoulli(
+        self, p: ArrayLike = 0.5, shape: int | tuple[int, ...] | None = None, *, dtype: Any = bool_
+    ) -> Tensor:
+        """True with probability ``p``: where u < p, with u of 53 bits, a word each. Always for 1, never for 0.
+
+        ``p`` is a number, or a Tensor that broadcasts to ``shape`` (None: p's own); it gets no gradient. ``dtype`` may be that
+        of a mask to multiply by.
+
+        Raises ``RandomError`` for a number outside of [0, 1], ``ShapeError`` for a Tensor that does not broadcast to ``shape``.
+
+        >>> import jitrench_core as jt
+        >>> jt.random.Generator(0).bernoulli(0.2, (4,))
+        Tensor([ True, False,  True, False])
+        """
+        shape = tuple(getattr(p, "shape", ())) if shape is None else _shape("bernoulli", shape)
+        p, _ = self._parameters("bernoulli", shape, float64, p=p)
+        if isinstance(p, float) and not 0 <= p <= 1:
+            raise RandomError(f"bernoulli() got p={p}: a probability is in [0, 1]")
+        hit = self.uniform(shape) < p
+        return hit if as_dtype(dtype) == bool_ else astype(hit, dtype)
+
+    def categorical(self, logits: ArrayLike, shape: int | tuple[int, ...] | None = None, *, axis: int = -1) -> Tensor:
+        """Indices along ``axis``, drawn with probability ``softmax(logits)``, with replacement: int64.
+
+        ``shape`` is the result's (None: that of ``logits`` without ``axis``), and what is left of the shape of ``logits``
+        broadcasts to it. A word each: the index where the cumulated probabilities, in float64, exceed u. One of probability 0,
+        such as that of -inf, is never drawn. Backends differ only where u is within rounding of a border. ``logits`` get no
+        gradient.
+
+        Raises ``ShapeError`` for logits without axes or elements, or that do not broadcast to ``shape``.
+
+        >>> import jitrench_core as jt
+        >>> jt.random.Generator(0).categorical(jt.log(jt.tensor([0.1, 0.2, 0.7])), (8,))
+        Tensor([0, 1, 1, 2, 2, 1, 2, 2])
+        """
+        logits = self._tensor(logits).detach()
+        if not logits.ndim:
+            raise ShapeError("categorical() needs logits along an axis, and these have none: their shape is ()")
+        (axis,) = normalize_axes(axis, logits.ndim)
+        logits = permute_dims(logits, (*(i for i in range(logits.ndim) if i != axis), axis))
+        shape = logits.shape[:-1] if shape is None else _shape("categorical", shape)
+        if not logits.shape[-1] or not _fits(logits.shape[:-1], shape):
+            raise ShapeError(
+                f"categorical(): logits of shape {logits.shape}, with their categories last, give draws of shape "
+                f"{logits.shape[:-1]}, which must broadcast to shape={shape}; and there must be a category"
+            )
+        return self._pick(softmax(astype(logits, float64), axis=-1), shape)
+
+    def _pick(self, weights: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """Indices along the last axis of ``weights``, drawn in proportion."""
+        edges = cumulative_sum(weights, axis=-1)
+        total = edges[..., -1:]  # the first edge of this height is the last that may be drawn
+        if edges.ndim == 1:
+            found = searchsorted(edges, self.uniform(shape) * total[0], side="right")
+            return minimum(found, searchsorted(edges, total[0]))
+        u = expand_dims(self.uniform(shape), axis=-1)
+        return sum_(astype((edges <= u * total) & (edges < total), int64), axis=-1)
+
+    def choice(
+        self,
+        x: int | ArrayLike,
+        shape: int | tuple[int, ...] = (),
+        *,
+        replace: bool = True,
+        p: ArrayLike | None = None,
+    ) -> Tensor:
+        """Some of the integers 0 .. x-1, int64; or of the rows of a Tensor ``x``, along its axis 0, with their gradient.
+
+        ``p`` are their weights, which need not add up to 1, in a vector (None: equal ones). Without ``replace`` none is drawn
+        twice, as if one after the other. A word each, but without ``replace`` one for each of all.
+
+        Raises ``RandomError`` where there is nothing, or without ``replace`` not enough, to choose from, or for weights that
+        are negative, infinite or all 0; ``ShapeError`` for weights of another number.
+
+        >>> import jitrench_core as jt
+        >>> jt.random.Generator(0).choice(5, (3,), replace=False)
+        Tensor([0, 2, 1])
+        """
+        shape = _shape("choice", shape)
+        rows = self._tensor(x) if _has_axes(x) else None
+        n, k = _integer("choice", "x", x) if rows is None else len(rows), math.prod(shape)
+        weights = None if p is None else self._weights(p, n, 1 if replace else k)
+        if k and n < (1 if replace else k):
+            raise RandomError(
+                f"choice() of {k} from {n} {'with' if replace else 'without'} replacement: there are too few"
+            )
+        if weights is None:
+            order = self.integers(0, n, shape) if replace and k else self.permutation(n)[:k]
+        elif replace:
+            order = self._pick(weights, shape)
+        else:  # the first k of n alarms, at rates p: Efraimidis and Spirakis, 2006
+            never = weights == 0
+            order = argsort(where(never, math.inf, self.exponential(n) / where(never, 1.0, weights)))[:k]
+        order = reshape(order, shape)
+        return order if rows is None else rows[order]
+
+    def _weights(self, p: ArrayLike, n: int, needed: int) -> Tensor:
+        weights = astype(self._tensor(p).detach(), float64)
+        if weights.shape != (n,):
+            raise ShapeError(f"choice(): p has shape {weights.shape}; expected ({n},), a weight for each")
+        if not owner(type(weights.data)).depth:  # in a transform they cannot be looked at
+            values = weights.tolist()
+            if not all(0 <= w < math.inf for w in values) or sum(w > 0 for w in values) < needed:
+                raise RandomError(
+                    f"choice(): the weights p must be finite and not negative, and at least {needed} of them above 0"
+                )
+        return weights
+
     def _tensor(self, x: ArrayLike) -> Tensor:
         """Python data goes to this generator's device; arrays stay where they are, for the op to refuse."""
         return asarray(x, device=self.device if isinstance(x, (list, tuple)) else None)
@@ -321,6 +507,20 @@ def _seed(seed: int | None) -> int:
     if not 0 <= number < 2**128:
         raise RandomError(f"Generator(): the seed {number} is out of range, which is 0 to 2**128 - 1")
     return number
+
+
+def _placed(z: Tensor, centre: Any, spread: Any) -> Tensor:
+    """``centre + spread * z``, without the steps that would change nothing."""
+    if not (isinstance(spread, float) and spread == 1):
+        z = spread * z
+    if not (isinstance(centre, float) and centre == 0):
+        z = centre + z
+    return z
+
+
+def _spread(who: str, name: str, value: float | Tensor) -> None:
+    if isinstance(value, float) and not 0 <= value < math.inf:
+        raise RandomError(f"{who}() got {name}={value}: it must be a finite number, 0 or above")
 
 
 def _integer(who: str, name: str, value: Any) -> int:
@@ -400,4 +600,61 @@ def permutation(x: int | ArrayLike) -> Tensor:
     return default_generator().permutation(x)
 
 
-__all__ = ["Generator", "RandomError", "default_generator", "integers", "normal", "permutation", "seed", "uniform"]
+def exponential(shape: int | tuple[int, ...] = (), scale: ArrayLike = 1.0, *, dtype: Any = None) -> Tensor:
+    """``Generator.exponential`` of the default generator."""
+    return default_generator().exponential(shape, scale, dtype=dtype)
+
+
+def gumbel(
+    shape: int | tuple[int, ...] = (), loc: ArrayLike = 0.0, scale: ArrayLike = 1.0, *, dtype: Any = None
+) -> Tensor:
+    """``Generator.gumbel`` of the default generator."""
+    return default_generator().gumbel(shape, loc, scale, dtype=dtype)
+
+
+def truncated_normal(
+    shape: int | tuple[int, ...] = (),
+    low: float = -2.0,
+    high: float = 2.0,
+    mean: ArrayLike = 0.0,
+    std: ArrayLike = 1.0,
+    *,
+    dtype: Any = None,
+) -> Tensor:
+    """``Generator.truncated_normal`` of the default generator."""
+    return default_generator().truncated_normal(shape, low, high, mean, std, dtype=dtype)
+
+
+def bernoulli(p: ArrayLike = 0.5, shape: int | tuple[int, ...] | None = None, *, dtype: Any = bool_) -> Tensor:
+    """``Generator.bernoulli`` of the default generator."""
+    return default_generator().bernoulli(p, shape, dtype=dtype)
+
+
+def categorical(logits: ArrayLike, shape: int | tuple[int, ...] | None = None, *, axis: int = -1) -> Tensor:
+    """``Generator.categorical`` of the default generator."""
+    return default_generator().categorical(logits, shape, axis=axis)
+
+
+def choice(
+    x: int | ArrayLike, shape: int | tuple[int, ...] = (), *, replace: bool = True, p: ArrayLike | None = None
+) -> Tensor:
+    """``Generator.choice`` of the default generator."""
+    return default_generator().choice(x, shape, replace=replace, p=p)
+
+
+__all__ = [
+    "Generator",
+    "RandomError",
+    "bernoulli",
+    "categorical",
+    "choice",
+    "default_generator",
+    "exponential",
+    "gumbel",
+    "integers",
+    "normal",
+    "permutation",
+    "seed",
+    "truncated_normal",
+    "uniform",
+]

@@ -6,6 +6,7 @@ Parameters before ``/`` are arrays (default None: optional), one ``*arrays`` is 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, final
 
 from .errors import OpError, suggest
@@ -20,6 +21,16 @@ def parameters(function: Callable[..., Any]) -> tuple[str, ...]:
     """The names of a function's parameters."""
     code = function.__code__
     return code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+
+
+_ROWS: Any = (None, lambda x, /: None, lambda x1, x2, /: None)  # of a table, which has no forward
+
+
+def shown(forward: Callable[..., Any] | None, signature: Signature, composite: bool) -> Callable[..., Any]:
+    """An op's ``__wrapped__``, which ``inspect.signature`` follows: its forward without ``xp``. Nothing is computed before."""
+    if forward is None:
+        return _ROWS[len(signature.arrays)]  # type: ignore[no-any-return]
+    return forward if composite else partial(forward, None)
 
 
 @final

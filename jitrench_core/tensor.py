@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any, final
 
 from . import backend as backends
 from . import graph
-from .backend import Device, owner
+from .backend import Device, dtype_of, owner
 from .dtypes import DType
-from .errors import DeviceMismatchError, DTypeError, GradientError, NoGradientError, ShapeError, TransformError
+from .errors import DeviceMismatchError, DTypeError, GradientError, NoGradientError, OpError, ShapeError, TransformError
+
+if TYPE_CHECKING:
+    from .ops.selecting import At
 
 # What a user may pass where an array is expected: a Tensor, a backend's array, or a Python scalar.
 ArrayLike = Any
@@ -26,7 +29,6 @@ class Tensor:
     """
 
     __slots__ = ("data", "node")
-    __array_ufunc__ = None  # NumPy's operators leave ``ndarray + tensor`` to us
 
     def __init__(self, data: Any, node: Any = None) -> None:
         self.data = data
@@ -74,6 +76,8 @@ class Tensor:
         def __ne__(self, other: object) -> Tensor: ...  # type: ignore[override]
         def __getitem__(self, key: Any) -> Tensor: ...
         def __setitem__(self, key: Any, value: ArrayLike) -> None: ...
+        @property
+        def at(self) -> At: ...
 
         __iadd__: Callable[[Tensor, ArrayLike], Tensor]
         __isub__: Callable[[Tensor, ArrayLike], Tensor]
@@ -107,6 +111,22 @@ class Tensor:
         def log(self) -> Tensor: ...
         def sqrt(self) -> Tensor: ...
 
+        # attached in interop.py
+        def to_device(self, device: Any, /, *, stream: Any = None) -> Tensor: ...
+        def __array_namespace__(self, /, *, api_version: str | None = None) -> Any: ...
+        def __array_ufunc__(self, ufunc: Any, method: str, /, *inputs: Any, **options: Any) -> Any: ...
+        def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any, /) -> Any: ...
+        def __dlpack__(
+            self,
+            /,
+            *,
+            stream: Any = None,
+            max_version: tuple[int, int] | None = None,
+            dl_device: tuple[Any, int] | None = None,
+            copy: bool | None = None,
+        ) -> Any: ...
+        def __dlpack_device__(self, /) -> tuple[Any, int]: ...
+
     # -- what it is -------------------------------------------------------------------------------------------------
 
     @property
@@ -130,7 +150,7 @@ class Tensor:
     @property
     def dtype(self) -> DType:
         """The data type, one of the core's own such as ``jt.float32``."""
-        return owner(type(self.data)).core_dtype(self.data.dtype)  # type: ignore[no-any-return]
+        return dtype_of(self.data)
 
     @property
     def device(self) -> Device:
@@ -153,13 +173,11 @@ class Tensor:
 
     def __len__(self) -> int:
         if not self.data.shape:
-            raise ShapeError("len() of a 0-d tensor")
+            raise OpError("a 0-d tensor is no sequence, it holds one number: take .item()")
         return int(self.data.shape[0])
 
     def __iter__(self) -> Iterator[Tensor]:
-        if not self.data.shape:
-            raise ShapeError("iteration over a 0-d tensor")
-        return (self[i] for i in range(self.data.shape[0]))
+        return map(self.__getitem__, range(len(self)))
 
     def __contains__(self, value: ArrayLike) -> bool:
         found: Any = self == value
@@ -217,10 +235,13 @@ class Tensor:
     def grad(self, value: Any) -> None:
         if self.node is None:
             raise NoGradientError("a tensor that does not require a gradient cannot hold one: set requires_grad first")
-        mine = (self.shape, self.dtype, self.device)
-        if value is not None and (type(value) is not Tensor or (value.shape, value.dtype, value.device) != mine):
-            came = f"{value.dtype} {value.shape} on {value.device}" if type(value) is Tensor else type(value).__name__
-            raise ShapeError(f".grad must be None or a Tensor of {mine[1]} {mine[0]} on {mine[2]}; got {came}")
+        if value is not None:
+            mine = (self.shape, self.dtype, self.device)
+            if type(value) is not Tensor or (value.shape, value.dtype, value.device) != mine:
+                came = (
+                    f"{value.dtype} {value.shape} on {value.device}" if type(value) is Tensor else type(value).__name__
+                )
+                raise ShapeError(f".grad must be None or a Tensor of {mine[1]} {mine[0]} on {mine[2]}; got {came}")
         self.node.grad = value
 
     def zero_grad(self) -> None:
@@ -383,11 +404,11 @@ def leaf(x: Tensor, name: str | None = None, *, identity: bool = False) -> Tenso
 
     With ``identity`` the graph goes on from the leaf to ``x``: that is how a transform takes its arguments.
     """
-    if x.dtype.kind != "f":
-        reason = "only floating-point numbers have one. Convert it, such as by dtype=jt.float64."
-        if x.dtype.kind == "c":
-            reason = "differentiating through complex numbers comes later. Track its real and imaginary part apart."
-        raise GradientError(f"a tensor of {x.dtype} cannot require a gradient: {reason}")
+    if x.dtype.kind not in "fc":
+        raise GradientError(
+            f"a tensor of {x.dtype} cannot require a gradient: only floating-point and complex numbers have one. Convert it, "
+            f"such as by dtype=jt.float64."
+        )
     levels = backends.active.get()
     data = x.data
     parents: tuple[Any, ...] = ()

@@ -36,6 +36,10 @@ def backends_under_test(config: pytest.Config) -> list[str]:
     return list(dict.fromkeys(name.strip() for part in given for name in part.split(",") if name.strip()))
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.option.jitrench_backend = backends_under_test(config)  # for the tests that op_tests makes
+
+
 def pytest_report_header(config: pytest.Config) -> list[str]:
     reasons = {name: why_not(name) for name in backends_under_test(config)}
     return [f"backend {name}: {reason or 'tested on ' + str(jt.device(name))}" for name, reason in reasons.items()]
@@ -74,7 +78,17 @@ def why_not(name: str) -> str:
 @pytest.fixture
 def backend(request: pytest.FixtureRequest) -> str:
     """The device under test, such as ``"numpy"`` or ``"strict:0"``."""
-    name = request.param
+    return usable(request.param)
+
+
+@pytest.fixture
+def jitrench_backend(request: pytest.FixtureRequest) -> str:
+    """The same for the tests that ``op_tests`` makes."""
+    return usable(request.param)
+
+
+def usable(name: str) -> str:
+    """The backend's device; a skip or a failure where it cannot be tested here."""
     if reason := why_not(name):
         may_skip = name in NEEDS_HARDWARE or reason.startswith("not installed")
         (pytest.skip if may_skip else pytest.fail)(f"backend {name}: {reason}")
@@ -131,5 +145,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             wanted = re.compile(re.escape(pattern).replace(r"\*", ".*") + r"(\[.*\])?")
             for item in items:
                 params = getattr(item, "callspec", None)
-                if params and params.params.get("backend") == name and wanted.fullmatch(item.nodeid):
+                if (
+                    params
+                    and name in (params.params.get("backend"), params.params.get("jitrench_backend"))
+                    and wanted.fullmatch(item.nodeid)
+                ):
                     item.add_marker(pytest.mark.xfail(reason=reason, strict=True))

@@ -135,14 +135,25 @@ def test_no_plugin_at_all(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 def test_ops_lists_signature_owner_and_derivative(site: Site) -> None:
     site.add("soft", HOOKED)
     lines = run(site, "ops").splitlines()
-    assert lines[0].split() == ["op", "from", "derivative", "kind", "what", "it", "does"]
+    header = "op from derivative forward mode batching backends numbers what it does"
+    assert " ".join(lines[0].split()) == header
     rows = {line.split("(")[0]: line.split() for line in lines[2:]}
-    assert rows["softsign"][:6] == ["softsign(x,", "/)", "soft", "yes", "elementwise", "x"]
-    assert rows["where"][4:9] == ["jitrench-core", "in", "x1,", "x2", "elementwise"]
-    assert rows["sign"][2:5] == ["jitrench-core", "zero", "elementwise"]
-    assert rows["equal"][3:6] == ["jitrench-core", "none", "elementwise"]
+    assert rows["softsign"][:9] == [
+        "softsign(x,",
+        "/)",
+        "soft",
+        "any",
+        "the",
+        "rules",
+        "elementwise",
+        "numpy:",
+        "forward",
+    ]
+    assert rows["where"][4:11] == ["jitrench-core", "any", "in", "x1,", "x2", "the", "rules"]
+    assert rows["floor"][2:6] == ["jitrench-core", "zero", "zero", "elementwise"]
+    assert rows["equal"][3:7] == ["jitrench-core", "none", "none", "elementwise"]
     assert " composed " in next(line for line in lines if line.startswith("prod("))
-    assert " linear in x " in next(line for line in lines if line.startswith("reshape("))
+    assert " linear " in next(line for line in lines if line.startswith("reshape("))
     assert list(rows) == sorted(rows)
 
 
@@ -156,11 +167,17 @@ def test_ops_as_json(site: Site) -> None:
         "attributes": ["axis", "keepdims", "ord"],
         "outputs": 1,
         "derivative": {"x": "rule"},
+        "forward_mode": row["forward_mode"],
+        "batching": row["batching"],
+        "backends": {"numpy": row["backends"]["numpy"]},
+        "dtypes": row["dtypes"],
+        "tested": True,
         "linear": [],
         "elementwise": False,
         "composite": False,
         "doc": row["doc"],
     }
+    assert set(row["dtypes"]) >= {"float", "int"}
     assert row["usage"].startswith("vector_norm(x, /")
     assert row["doc"].startswith("The ``ord``-norm over ``axis``")
 
@@ -171,7 +188,7 @@ def test_ops_as_json(site: Site) -> None:
         ("softm", {"softmax", "log_softmax"}),
         ("LOG1P", {"log1p"}),
         ("log?", {"log2"}),
-        ("*max", {"argmax", "log_softmax", "max", "softmax"}),
+        ("*max", {"argmax", "cummax", "log_softmax", "max", "softmax"}),
     ],
 )
 def test_ops_by_a_part_of_the_name(capsys: pytest.CaptureFixture[str], name: str, found: set[str]) -> None:
@@ -185,7 +202,20 @@ def test_ops_that_match_nothing(site: Site) -> None:
     text = run(site, "ops", "sofmax", code=1)
     assert text.splitlines()[0].startswith("no op matches 'sofmax'. Did you mean 'softmax'")
     assert "1 plugin(s) failed and might hold more: see `jitrench plugins`" in text
-    assert load(site, "ops", "sofmax", code=1) == {"ops": []}
+    assert load(site, "ops", "sofmax", code=1) == {"ops": [], "tested": 0}
+
+
+def test_ops_without_a_backend(site: Site) -> None:
+    (row,) = load(site, "ops", "expm1", JITRENCH_PLUGINS="")["ops"]
+    assert (row["backends"], row["dtypes"], row["batching"]) == ({}, [], "elementwise")
+
+
+def test_ops_as_a_page(site: Site) -> None:
+    site.add("soft", HOOKED)
+    text = run(site, "ops", "--markdown")
+    assert text.startswith("# What every op supports\n")
+    assert "\n## soft\n" in text
+    assert "\n| `softsign(x, /)` | any | the rules | elementwise | forward | " in text
 
 
 # -- backends -------------------------------------------------------------------------------------------------------

@@ -197,14 +197,12 @@ def test_integers_have_no_gradient(T):
         jt.Scalar([1.0, 2.0])
 
 
-def test_complex_says_that_it_comes_later(T):
-    with pytest.raises(jt.GradientError, match="complex numbers comes later"):
-        T([1j], requires_grad=True)
-    x = T(1.0, requires_grad=True)
-    with pytest.raises(jt.GradientError, match="complex"):
-        (x * 1j).backward()
-    with pytest.raises(jt.GradientError, match="complex"):
-        jt.abs(x * T(1j)).backward()
+def test_backward_from_a_complex_scalar_says_what_to_do(T):
+    z = T(1.0 + 2.0j, requires_grad=True)
+    with pytest.raises(jt.GradientError, match=r"a gradient starts from a real scalar\. Take jt\.abs\(y\)"):
+        (z * z).backward()
+    with pytest.raises(jt.GradientError, match=r"complex128.*jt\.real\(y\)"):
+        jt.grad(lambda z: z * z)(z)
 
 
 def test_requires_grad_can_be_set(T):
@@ -925,9 +923,9 @@ def test_conversions(T):
         T([1.0, 2.0]).item()
     with pytest.raises(jt.ShapeError, match="ambiguous"):
         bool(T([1.0, 2.0]))
-    with pytest.raises(jt.ShapeError, match="0-d"):
+    with pytest.raises(jt.OpError, match="0-d"):
         len(x)
-    with pytest.raises(jt.ShapeError, match="0-d"):
+    with pytest.raises(jt.OpError, match="0-d"):
         iter(x)
     with pytest.raises(jt.DTypeError, match="cannot be an index"):
         [1, 2][T(1.0)]
@@ -960,7 +958,7 @@ def test_tensor_copies_and_asarray_does_not():
     assert jt.asarray(shared) is shared
     assert jt.asarray(shared, dtype="float32").dtype == jt.float32
     with pytest.raises(jt.DTypeError, match=r"list of Tensors.*jt\.stack"):
-        jt.tensor([shared, shared])
+        jt.tensor([jt.tensor(a, requires_grad=True), shared])
     with pytest.raises(jt.ShapeError, match="cannot make a tensor"):
         jt.tensor([[1.0], [1.0, 2.0]])
     with pytest.raises(jt.DTypeError, match="numbers and booleans"):

@@ -21,7 +21,7 @@ STOREYS = [
     {"hookspecs", "plugins"},
     {"ops"},
     {"interpreters", "transforms"},
-    {"random", "plot"},
+    {"fft", "inspection", "interop", "linalg", "random", "plot", "anomaly"},
     {"layer", "optimizer"},
     {"testing", "cli"},
 ]

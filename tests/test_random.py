@@ -291,6 +291,15 @@ def test_what_a_draw_takes_off_the_stream(backend):
         (lambda g: g.bits((3, 3)), 3),
         (lambda g: g.split(5), 3),
         (lambda g: g.normal(), 1),
+        (lambda g: g.exponential(9), 3),
+        (lambda g: g.gumbel(9), 3),
+        (lambda g: g.truncated_normal(9), 3),
+        (lambda g: g.bernoulli(0.5, 9), 3),
+        (lambda g: g.categorical([0.0, 1.0], 9), 3),
+        (lambda g: g.choice(5, 9), 3),
+        (lambda g: g.choice(5, 9, p=[1, 1, 2, 1, 1]), 3),
+        (lambda g: g.choice(9, 4, replace=False), 3),
+        (lambda g: g.choice(9, 4, replace=False, p=[1] * 9), 3),
     ):
         g = Generator(0, device=backend)
         draw(g)
@@ -300,6 +309,14 @@ def test_what_a_draw_takes_off_the_stream(backend):
 def test_an_empty_draw_takes_nothing(backend):
     g = Generator(0, device=backend)
     g.uniform((0,)), g.normal((2, 0)), g.integers(0, 3, 0), g.permutation(0), g.bits(0), g.split(0)
+    (
+        g.exponential(0),
+        g.gumbel(0),
+        g.truncated_normal(0),
+        g.bernoulli(0.5, (0,)),
+        g.categorical([1.0], 0),
+        g.choice(0, 0),
+    )
     assert g.state()["counter"].tolist() == [0, 0, 0, 0]
 
 
@@ -309,6 +326,11 @@ def test_a_shorter_draw_is_the_beginning_of_a_longer_one(backend):
         lambda n: Generator(6, device=backend).normal(n),
         lambda n: Generator(6, device=backend).integers(0, 100, n),
         lambda n: Generator(6, device=backend).integers(0, 2**50, n),
+        lambda n: Generator(6, device=backend).exponential(n),
+        lambda n: Generator(6, device=backend).gumbel(n),
+        lambda n: Generator(6, device=backend).truncated_normal(n),
+        lambda n: Generator(6, device=backend).bernoulli(0.3, n),
+        lambda n: Generator(6, device=backend).categorical([0.0, 1.0, 2.0], n),
     ):
         assert draw(7).tolist() == pytest.approx(draw(20).tolist()[:7], rel=1e-13)
 
@@ -366,6 +388,154 @@ def test_integers_and_permutations_are_even(backend):
 
 
 # -- parameters that are Tensors --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_exponential_and_gumbel(backend, dtype):
+    g = Generator(7, device=backend)
+    e = g.exponential(N, 3.0, dtype=dtype).numpy()
+    assert e.dtype == dtype
+    assert abs(e.mean() / 3 - 1) < 4 / math.sqrt(N)
+    assert ks(e, lambda x: 1 - np.exp(-x / 3)) < KS
+    z = g.gumbel((N,), -1.0, 2.0, dtype=dtype).numpy()
+    assert z.dtype == dtype
+    assert ks(z, lambda x: np.exp(-np.exp(-(x + 1) / 2))) < KS
+    ends = jt.ops.random._gumbel(jt.tensor([0.0, 1 - 2.0**-53], device=backend)).numpy()  # the least and the largest u
+    assert np.isfinite(ends).all()
+
+
+@pytest.mark.parametrize(("low", "high"), [(-2, 2), (0, 1), (-math.inf, 0.5), (3, math.inf), (-9, -8), (30, 31)])
+def test_truncated_normals(backend, low, high):
+    """In far tails, too; the distribution by erfc, mirrored where that would lose digits."""
+    x = Generator(9, device=backend).truncated_normal(N, low, high).numpy()
+    assert low <= x.min() < x.max() <= high
+    sign = -1 if low > 0 else 1
+    below = np.vectorize(lambda z: math.erfc(-sign * z / math.sqrt(2)) / 2)
+    ends = below([low, high])
+    assert ks(x, lambda x: (below(x) - ends[0]) / (ends[1] - ends[0])) < KS
+    z = Generator(9, device=backend).truncated_normal(99, low, high, 10.0, 0.5, dtype="float32").numpy()
+    assert z.dtype == np.float32
+    assert np.allclose(z, 10 + 0.5 * x[:99], 1e-6)
+
+
+def test_the_inverse_of_the_normal_distribution(T):
+    """Against its own inverse, erfc, from the middle to the end of float64."""
+    z = np.concatenate([np.linspace(-37, 8, 91), [-1e-9, 1e-3]])
+    p = T([math.erfc(-v / math.sqrt(2)) / 2 for v in z])
+    off = abs(jt.ops.random._normal_quantile(p).numpy() - z)
+    assert (off[z <= 1] < 1e-13 * np.maximum(1, abs(z[z <= 1]))).all()
+    assert (off[z > 1] < 4e-16 * np.exp(z[z > 1] ** 2 / 2)).all()  # p itself is rounded near 1
+
+
+def chi_square(counts, expected):
+    """Pearson's statistic, over its mean, in standard deviations."""
+    k = len(counts) - 1
+    return (np.sum((np.asarray(counts) - expected) ** 2 / expected) - k) / math.sqrt(2 * k)
+
+
+def test_bernoulli(backend, T):
+    g = Generator(2, device=backend)
+    hit = g.bernoulli(0.3, (N,))
+    assert hit.dtype == jt.bool
+    assert abs(hit.numpy().mean() - 0.3) < 4 * math.sqrt(0.21 / N)
+    assert not g.bernoulli(0, (99,)).numpy().any()
+    assert g.bernoulli(1, (99,)).numpy().all()
+    p = T([[0.1], [0.9]], requires_grad=True)
+    assert g.bernoulli(p).shape == (2, 1)
+    wide = g.bernoulli(p, (2, N))
+    assert not wide.requires_grad
+    assert np.allclose(wide.numpy().mean(1), [0.1, 0.9], atol=0.02)
+    mask = g.bernoulli(T([0.5, 0.5], "float32"), (3, 2), dtype="float32")
+    assert mask.dtype == "float32"
+    assert set(mask.numpy().reshape(-1)) <= {0.0, 1.0}
+    assert g.bernoulli().shape == ()
+
+
+def test_categorical_draws_in_proportion(backend, T):
+    p = np.array([0.1, 0.0, 0.25, 0.4, 0.25, 0.0])
+    with np.errstate(divide="ignore"):
+        logits = np.log(p) + 5
+    drawn = Generator(4, device=backend).categorical(T(logits, "float32"), (N,))
+    assert drawn.dtype == jt.int64
+    counts = np.bincount(drawn.numpy(), minlength=6)
+    assert counts[[1, 5]].tolist() == [0, 0]
+    assert abs(chi_square(counts[p > 0], N * p[p > 0])) < 3
+    table = np.stack([logits, logits[::-1]], axis=1)
+    both = Generator(4, device=backend).categorical(T(table), (N, 2), axis=0).numpy()
+    for column, q in zip(both.T, (p, p[::-1]), strict=True):
+        counts = np.bincount(column, minlength=6)
+        assert (counts[q == 0] == 0).all()
+        assert abs(chi_square(counts[q > 0], N * q[q > 0])) < 3
+    assert Generator(4, device=backend).categorical(T(table), axis=0).shape == (2,)
+    assert set(Generator(4, device=backend).categorical([[-math.inf, 0.0]], (50,)).tolist()) == {1}
+
+
+def test_the_same_categories_by_either_way_of_searching(backend, T):
+    logits = T([0.3, -1.0, 2.0, 0.0])
+    one = Generator(5, device=backend).categorical(logits, (200,)).tolist()
+    assert Generator(5, device=backend).categorical(logits[None], (200,)).tolist() == one
+    rows = jt.vmap(lambda logits: Generator(5, device=backend).categorical(logits, (200,)))(
+        T(np.zeros((2, 4))) + logits
+    )
+    assert rows.tolist() == [one, one]
+
+
+def test_the_last_category_with_a_chance_ends_the_draw(T):
+    """Where u is rounded up to the total, neither the end nor a category of probability 0 is drawn."""
+
+    class Highest:
+        uniform = staticmethod(lambda shape: jt.broadcast_to(T(1.0), shape))
+
+    weights = T([0.0, 0.5, 0.5, 0.0])
+    assert Generator._pick(Highest(), weights, (3,)).tolist() == [2, 2, 2]
+    assert Generator._pick(Highest(), weights[None], (1,)).tolist() == [2]
+
+
+def test_choice(backend, T):
+    g = Generator(8, device=backend)
+    p = np.array([1.0, 0.0, 2.0, 5.0])
+    drawn = g.choice(4, (N // 2, 2), p=T(p)).numpy()
+    assert drawn.shape == (N // 2, 2)
+    counts = np.bincount(drawn.reshape(-1), minlength=4)
+    assert counts[1] == 0
+    assert abs(chi_square(counts[p > 0], N * p[p > 0] / 8)) < 3
+    assert abs(chi_square(np.bincount(g.choice(5, N).numpy(), minlength=5), N / 5)) < 3
+    assert sorted(g.choice(6, (2, 3), replace=False).numpy().reshape(-1)) == list(range(6))
+    assert sorted(g.choice(4, 3, replace=False, p=T(p)).tolist()) == [0, 2, 3]
+    assert g.choice(3).shape == ()
+    assert g.choice(3).dtype == jt.int64
+
+
+def test_choice_without_replacement_is_one_draw_after_the_other(backend):
+    """Of weights 1, 2, 5 the first is i with p_i, the second j with p_j / (1 - p_i)."""
+    g, p = Generator(3, device=backend), np.array([1.0, 2.0, 5.0]) / 8
+    pairs = np.array([g.choice(3, 2, replace=False, p=p.tolist()).tolist() for _ in range(200)])
+    cells = [(i, j) for i in range(3) for j in range(3) if i != j]
+    counts = [int((pairs == cell).all(1).sum()) for cell in cells]
+    assert abs(chi_square(counts, 200 * np.array([p[i] * p[j] / (1 - p[i]) for i, j in cells]))) < 3
+
+
+def test_rows_are_chosen_with_their_gradient(backend, T):
+    x = T([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], requires_grad=True)
+    y = Generator(4, device=backend).choice(x, (2, 3))
+    order = Generator(4, device=backend).choice(3, (2, 3)).numpy()
+    assert (y.numpy() == x.numpy()[order]).all()
+    y.sum().backward()
+    assert (x.grad.numpy()[:, 0] == np.bincount(order.reshape(-1), minlength=3)).all()
+    assert set(Generator(4, device=backend).choice([3, 1, 2], 9).tolist()) <= {1, 2, 3}
+
+
+def test_new_draws_take_gradients_to_their_parameters(backend, T):
+    scale, loc = T([1.0, 2.0], "float32", requires_grad=True), T(0.5, "float32", requires_grad=True)
+    e = Generator(1, device=backend).exponential((3, 2), scale)
+    assert e.dtype == "float32"
+    e.sum().backward()
+    assert np.allclose(scale.grad.numpy(), (e.detach() / scale.detach()).numpy().sum(0))
+    Generator(1, device=backend).gumbel(5, loc, scale[0]).sum().backward()
+    assert loc.grad.item() == 5.0
+    loc.zero_grad()
+    Generator(1, device=backend).truncated_normal(4, -1, 1, loc, 2.0).sum().backward()
+    assert loc.grad.item() == 4.0
 
 
 def test_mean_and_std_get_gradients(backend, T):
@@ -521,6 +691,16 @@ def test_module_functions_draw_from_the_default(fresh):
     assert jt.random.normal((3,), 1, 2, dtype="float32").tolist() == g.normal((3,), 1, 2, dtype="float32").tolist()
     assert jt.random.integers(0, 9, 4, dtype="int32").tolist() == g.integers(0, 9, 4).tolist()
     assert jt.random.permutation(5).tolist() == g.permutation(5).tolist()
+    assert jt.random.exponential(2, 3).tolist() == g.exponential(2, 3).tolist()
+    assert jt.random.gumbel(2, 1, 3).tolist() == g.gumbel(2, 1, 3).tolist()
+    assert jt.random.truncated_normal(2, 0, 1, 5, 3).tolist() == g.truncated_normal(2, 0, 1, 5, 3).tolist()
+    assert jt.random.bernoulli(0.2, 9, dtype="int8").tolist() == g.bernoulli(0.2, 9).astype("int8").tolist()
+    assert (
+        jt.random.categorical([[0.0], [1.0]], 9, axis=0).tolist() == g.categorical([[0.0], [1.0]], 9, axis=0).tolist()
+    )
+    assert (
+        jt.random.choice(5, 3, replace=False, p=[1] * 5).tolist() == g.choice(5, 3, replace=False, p=[1] * 5).tolist()
+    )
     assert jt.random.normal().shape == jt.random.uniform().shape == jt.random.integers(0, 2).shape == ()
     default = jt.random.default_generator()
     jt.random.seed(99)
@@ -608,6 +788,49 @@ def test_threads_share_one_default_generator(fresh):
         (lambda g: g.normal(2, 0, [True, False]), jt.DTypeError, r"std has dtype bool; expected real numbers"),
         (lambda g: g.normal(3, [1.0, 2.0]), jt.ShapeError, r"mean of shape \(2,\) does not broadcast to shape=\(3,\)"),
         (lambda g: g.uniform((), 0, [1.0]), jt.ShapeError, r"high of shape \(1,\) does not broadcast to shape=\(\)"),
+        (lambda g: g.exponential(3, -1), RandomError, r"exponential\(\) got scale=-1.0: it must be a finite number, 0"),
+        (lambda g: g.gumbel(3, 0, math.inf), RandomError, r"gumbel\(\) got scale=inf"),
+        (lambda g: g.truncated_normal(3, std=-1), RandomError, r"truncated_normal\(\) got std=-1.0"),
+        (
+            lambda g: g.truncated_normal(3, 1, 1),
+            RandomError,
+            r"truncated_normal\(\) .* got low=1.0, high=1.0: high must",
+        ),
+        (lambda g: g.truncated_normal(3, math.nan), RandomError, "low=nan"),
+        (lambda g: g.truncated_normal(3, 40, 41), RandomError, r"must meet \[-37, 37\]"),
+        (lambda g: g.bernoulli(1.5), RandomError, r"bernoulli\(\) got p=1.5: a probability is in \[0, 1\]"),
+        (
+            lambda g: g.bernoulli([0.5, 0.5], (3,)),
+            jt.ShapeError,
+            r"bernoulli\(\): p of shape \(2,\) does not broadcast",
+        ),
+        (lambda g: g.categorical(1.0), jt.ShapeError, r"categorical\(\) needs logits along an axis"),
+        (
+            lambda g: g.categorical([]),
+            jt.ShapeError,
+            r"categorical\(\): logits of shape \(0,\).* there must be a category",
+        ),
+        (
+            lambda g: g.categorical([[1.0], [1.0]], 3),
+            jt.ShapeError,
+            r"of shape \(2, 1\).* draws of shape \(2,\).*shape=\(3,\)",
+        ),
+        (lambda g: g.categorical([1.0], axis=1), jt.ShapeError, "axis 1 does not fit 1 dimension"),
+        (
+            lambda g: g.choice(3, 4, replace=False),
+            RandomError,
+            r"choice\(\) of 4 from 3 without replacement: there are too",
+        ),
+        (lambda g: g.choice(0, 1), RandomError, r"choice\(\) of 1 from 0 with replacement"),
+        (lambda g: g.choice(2.5), jt.DTypeError, r"choice\(\): x is 2.5 \(float\); expected an int"),
+        (lambda g: g.choice(3, p=[1.0, 2.0]), jt.ShapeError, r"choice\(\): p has shape \(2,\); expected \(3,\)"),
+        (
+            lambda g: g.choice(2, p=[1.0, -2.0]),
+            RandomError,
+            "weights p must be finite and not negative, and at least 1 of",
+        ),
+        (lambda g: g.choice(2, p=[1.0, math.nan]), RandomError, "weights p must be finite"),
+        (lambda g: g.choice(3, 2, replace=False, p=[1.0, 0.0, 0.0]), RandomError, "at least 2 of them above 0"),
         (lambda g: g.load_state({}), RandomError, "needs 'key' and 'counter', and nothing else; got nothing"),
         (lambda g: g.load_state({"key": 1, "c": 2}), RandomError, "got 'key', 'c'"),
         (lambda g: g.load_state(g.state()), RandomError, r"the generator's own tensors.*copy.deepcopy\(g.state\(\)\)"),

@@ -1,4 +1,5 @@
-"""Array classes that give ops another meaning: dual numbers (``jvp``) and batches (``vmap``).
+"""Array classes that give ops another meaning: dual numbers (``jvp``), batches (``vmap``), and values that
+are watched on their way (``checkpoint``, ``custom_gradient``).
 
 The payload of such an array is an inner Tensor. Each kind has one class per nesting depth; among an op's operands the deepest
 class wins, and the others are lifted into it as whole Tensors, node included. While a kernel of depth n runs, only the
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from ..backend import OWNERS, Device, active
-from ..dtypes import DType
+from ..dtypes import DTYPES, DType
 from ..errors import TransformError
 from ..op import Op
 from ..tensor import Tensor
@@ -23,6 +24,7 @@ class Level:
 
     kind: ClassVar[str]
     array: ClassVar[type]
+    core_dtypes: ClassVar[dict[DType, DType]] = {d: d for d in DTYPES.values()}
     _cache: ClassVar[dict[tuple[str, int], Level]] = {}
 
     def __init__(self, depth: int) -> None:
@@ -72,13 +74,16 @@ class Level:
 
     def run_of(self, arrays: tuple[Any, ...]) -> Run | None:
         """The run that the operands belong to (None: constants); refuse values of a run that has ended, or of two."""
-        runs = {id(a.run): a.run for a in arrays if type(a) is self.cls and a.run is not None}
-        if len(runs) > 1 or any(not run.alive for run in runs.values()):
-            raise TransformError(
-                f"a value from inside a {self.kind} that has ended was used again: return it from the transformed function "
-                f"instead of keeping it elsewhere"
-            )
-        return next(iter(runs.values()), None)
+        found: Run | None = None
+        for a in arrays:
+            if type(a) is self.cls and a.run is not None and a.run is not found:
+                if found is not None or not a.run.alive:
+                    raise TransformError(
+                        f"a value from inside a {self.kind} that has ended was used again: return it from the transformed "
+                        f"function instead of keeping it elsewhere"
+                    )
+                found = a.run
+        return found
 
     def core_dtype(self, native: Any) -> DType:
         """Payloads are Tensors, whose dtypes are the core's already."""
@@ -94,13 +99,14 @@ class Level:
 
 
 class Run:
-    """One call of a transform; its values must not outlive it."""
+    """One call of a transform; its values must not outlive it. ``watch`` is what a ``TraceLevel`` tells about it."""
 
-    __slots__ = ("alive", "level")
+    __slots__ = ("alive", "level", "watch")
 
     def __init__(self, level: Level) -> None:
         self.level = level
         self.alive = True
+        self.watch: Any = None
 
 
 class Payload:

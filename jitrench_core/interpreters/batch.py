@@ -102,18 +102,20 @@ def _unwrapped(made: Any, level: BatchLevel) -> Any:
 class _Namespace:
     """JITrench's own functions as ``xp``; the op itself is refused, because its forward would call itself forever."""
 
-    def __init__(self, op: Op) -> None:
+    def __init__(self, op: Op, part: str = "") -> None:
         self.op = op
+        self.part = part  # "linalg." or "fft.", the standard's extensions
 
     def __getattr__(self, name: str) -> Any:
-        if name == "linalg":  # the same functions, as the standard spells them
-            return self
         import jitrench_core
 
-        function = getattr(jitrench_core, name, None)
-        if function is None or getattr(function, "op", None) is self.op:
+        if name in ("linalg", "fft"):
+            return _Namespace(self.op, f"{name}.")
+        home = getattr(jitrench_core, self.part[:-1]) if self.part else jitrench_core
+        function = getattr(home, name, None)
+        if function is None or name == self.op.name:
             raise TransformError(
-                f"{self.op.name}() cannot run under vmap: its forward uses xp.{name}, which has no batched form. "
+                f"{self.op.name}() cannot run under vmap: its forward uses xp.{self.part}{name}, which has no batched form. "
                 f"Declare a batching rule by @{self.op.name}.batch"
             )
         return function

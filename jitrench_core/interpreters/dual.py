@@ -14,7 +14,7 @@ from ..errors import GradientError, OpError
 from ..op import Op, zero
 from ..ops.creation import zeros_like
 from ..ops.indexing import join
-from ..ops.shapes import broadcast_to, sum_to
+from ..ops.shapes import astype, broadcast_to, sum_to
 from ..signature import parameters
 from ..tensor import Tensor, leaf
 from . import Level, Payload, Run
@@ -69,21 +69,17 @@ class DualLevel(Level):
             out: Any = tuple(self._dual(run, part, d) for part, d in zip(y, dy or [None] * len(y), strict=True))
         else:
             out = self._dual(run, y, dy)
-            if moved and y.dtype.kind == "c":
-                raise GradientError(
-                    f"jvp through complex numbers is not implemented yet: {op.name}() of a moving input gave {y.dtype}"
-                )
         return (out, *(self.cls(run, a, None) for a in aux)) if op.aux else out
 
     def _dual(self, run: Run | None, y: Any, dy: Any) -> Any:
         if dy is not None and type(dy) is not Tensor:
             raise OpError(f"a rule gave the tangent {type(dy).__name__}; expected a Tensor")
-        return self.cls(run, y, dy if y.dtype.kind == "f" else None)
+        return self.cls(run, y, dy if y.dtype.kind in "fc" else None)
 
 
 def tangent(op: Op, primals: Any, tangents: Any, attrs: Any, y: Any, aux: Any) -> Any:
     """The output's tangent; None where it is zero."""
-    if all(part.dtype.kind != "f" for part in (y if op.outputs > 1 else (y,))):
+    if all(part.dtype.kind not in "fc" for part in (y if op.outputs > 1 else (y,))):
         return None
     n = len(op.arrays)
     moved = [(i, t) for i, t in enumerate(tangents) if t is not None]
@@ -93,7 +89,9 @@ def tangent(op: Op, primals: Any, tangents: Any, attrs: Any, y: Any, aux: Any) -
     if names <= set(op.linear):
         return _linear(op, primals, tangents, attrs)
     env = environment(op, primals, attrs, y, aux)
-    if op.elementwise and op.rule_for_all is None and op.outputs == 1:
+    # A rule from complex to real numbers is no transpose of itself: Re(g * f'(x) * t) is not g * f'(x) * t.
+    whole = y.dtype.kind == "c" or all(t.dtype.kind == "f" for _, t in moved) if op.outputs == 1 else False
+    if op.elementwise and op.rule_for_all is None and whole:
         total = None
         for i, t in moved:
             rule = op.rules[op.inputs[i]]
@@ -106,7 +104,7 @@ def tangent(op: Op, primals: Any, tangents: Any, attrs: Any, y: Any, aux: Any) -
                     f"{rule.__name__}, a rule of op {op.name!r}, returned {type(part).__name__}; expected a Tensor"
                 )
             total = part if total is None else total + part
-        return total
+        return total if total is None or total.dtype == y.dtype else astype(total, y.dtype)
     return _transpose(op, primals, moved, env, y)
 
 
@@ -148,7 +146,7 @@ def _linear(op: Op, primals: Any, tangents: Any, attrs: Any) -> Any:
 def _transpose(op: Op, primals: Any, moved: Any, env: dict[str, Any], y: Any) -> Any:
     """Run the vjp rules on a gradient v that is a leaf, and differentiate <rules(v), tangents> with respect to v."""
     ys = y if op.outputs > 1 else (y,)
-    vs = [leaf(zeros_like(p), identity=True) if p.dtype.kind == "f" else zeros_like(p) for p in ys]
+    vs = [leaf(zeros_like(p), identity=True) if p.dtype.kind in "fc" else zeros_like(p) for p in ys]
     v: Any = tuple(vs) if op.outputs > 1 else vs[0]
     n = len(op.arrays)
     pairs = []

@@ -12,12 +12,41 @@ from typing import Any
 
 from .. import graph, plugins, registry
 from ..backend import owner
-from ..errors import GradientError
 from ..hookspecs import Register
 from ..tensor import Tensor, assign
-from . import creation, elementwise, indexing, linalg, random, reductions, shapes
+from . import (
+    creation,
+    decompositions,
+    elementwise,
+    fourier,
+    indexing,
+    linalg,
+    padding,
+    random,
+    reductions,
+    scans,
+    selecting,
+    shapes,
+    sorting,
+    special,
+)
 
-_FAMILIES = (creation, elementwise, shapes, reductions, linalg, indexing, random)
+_FAMILIES = (
+    creation,
+    elementwise,
+    special,
+    shapes,
+    reductions,
+    linalg,
+    decompositions,
+    indexing,
+    random,
+    scans,
+    sorting,
+    fourier,
+    selecting,
+    padding,
+)
 _BUILTIN = {
     n: f
     for m in _FAMILIES
@@ -86,7 +115,7 @@ ATTACHED: dict[str, Any] = {
     "__eq__": _comparison(elementwise.equal), "__ne__": _comparison(elementwise.not_equal),
     "__neg__": elementwise.negative, "__pos__": elementwise.positive, "__abs__": elementwise.abs,
     "__invert__": elementwise.bitwise_invert,
-    "__getitem__": indexing.tensor_getitem, "__setitem__": indexing.tensor_setitem,
+    "__getitem__": indexing.tensor_getitem, "__setitem__": indexing.tensor_setitem, "at": property(selecting.At),
 }  # fmt: skip
 for _name, _function in OPERATORS.items():
     ATTACHED[f"__{_name}__"] = _function
@@ -116,11 +145,7 @@ def _match_dtype(r: Any, parent: Any) -> Any:
     dtype = owner(type(r.data)).core_dtype(parent.dtype)
     if r.dtype == dtype:
         return r
-    if r.dtype.kind == "c":
-        raise GradientError(
-            "differentiating through complex numbers is not implemented yet: a real input met a complex one"
-        )
-    return shapes.astype(r, dtype)
+    return shapes.astype(elementwise.real(r) if r.dtype.kind == "c" and dtype.kind != "c" else r, dtype)
 
 
 def _zeros(shape: Any, dtype: Any, device: Any) -> Any:
@@ -131,6 +156,7 @@ graph.ops = SimpleNamespace(
     add=elementwise.add,
     asarray=creation.asarray,
     astype=shapes.astype,
+    conj=elementwise.conj,
     join=indexing.join,
     match_dtype=_match_dtype,
     matrix_transpose=shapes.matrix_transpose,

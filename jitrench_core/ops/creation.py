@@ -11,9 +11,17 @@ from typing import Any
 from .. import graph
 from ..backend import device as as_device
 from ..backend import owner
+from ..dtypes import complex128, float64
 from ..dtypes import dtype as as_dtype
-from ..dtypes import float64
-from ..errors import DTypeError, GradientError, JITrenchError, ShapeError, TransformError
+from ..errors import (
+    CopyError,
+    DeviceMismatchError,
+    DTypeError,
+    GradientError,
+    JITrenchError,
+    ShapeError,
+    TransformError,
+)
 from ..op import op
 from ..tensor import Tensor, leaf
 
@@ -37,29 +45,41 @@ def tensor(
     return leaf(made, name) if requires_grad else made
 
 
-def asarray(data: Any, dtype: Any = None, device: Any = None, copy: bool | None = None) -> Tensor:
-    """A tensor of ``data`` that shares its memory where it can; a Tensor that already fits is returned as it is.
+def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | None = None) -> Tensor:
+    """A tensor of ``obj`` that shares its memory where it can; a Tensor that already fits is returned as it is.
 
-    Writing into the array afterwards changes the tensor behind its graph: use ``jt.tensor`` where that may happen.
+    Writing into the array afterwards changes the tensor behind its graph: use ``jt.tensor``, or ``copy=True``, where that may
+    happen. ``copy=False`` raises ``CopyError`` where only a copy gives what is asked.
 
     >>> import jitrench_core as jt
     >>> jt.asarray(3.0)
     Tensor(3.)
     """
-    if type(data) is Tensor:
-        moved = (data if device is None else data.to(device)) if not copy else graph.ops.astype(data, data.dtype)
-        moved = moved if device is None else moved.to(device)
-        return moved if dtype is None or moved.dtype == as_dtype(dtype) else graph.ops.astype(moved, as_dtype(dtype))
-    return Tensor(_array(data, dtype, device, copy=copy))
+    if type(obj) is not Tensor:
+        return Tensor(_array(obj, dtype, device, copy=copy))
+    want = obj.dtype if dtype is None else as_dtype(dtype)
+    if copy is False and (want != obj.dtype or (device is not None and as_device(device) != obj.device)):
+        raise CopyError(
+            f"asarray(copy=False) of a {obj.dtype} tensor on {obj.device} as {want} on {device or obj.device}: only a copy "
+            f"can be that; leave copy= out"
+        )
+    moved = obj if device is None else obj.to(device)
+    return graph.ops.astype(moved, want) if want != obj.dtype or (copy and moved is obj) else moved
 
 
 def _array(data: Any, dtype: Any, device: Any, copy: bool | None) -> Any:
     if type(data) is Tensor:
         data = data.data
-    if isinstance(data, (list, tuple)) and _holds_tensor(data):
-        raise DTypeError(
-            "a list of Tensors is not data: join them with jt.stack or jt.concat, which keep their gradients"
-        )
+    if isinstance(data, (list, tuple)) and (tensors := _tensors(data)):
+        if any(t.node is not None or owner(type(t.data)).depth for t in tensors):
+            raise DTypeError(
+                "a list of Tensors that require a gradient, or come from inside jvp or vmap, is not data: join them with "
+                "jt.stack or jt.concat, which keep their gradients"
+            )
+        devices = {str(t.device) for t in tensors}
+        if len(devices) > 1 and device is None:
+            raise DeviceMismatchError(f"a list of Tensors on {' and '.join(sorted(devices))}: say which, by device=")
+        data, device = _values(data), devices.pop() if device is None else device
     native = type(data) not in _PYTHON_DATA
     if native and type(data).__module__ == "builtins":
         raise DTypeError(
@@ -78,11 +98,17 @@ def _array(data: Any, dtype: Any, device: Any, copy: bool | None) -> Any:
             data = who.to_numpy(data)
     host = target.backend
     want = None if dtype is None else host.native_dtype(as_dtype(dtype))
+    if copy is False and not native:
+        raise CopyError(
+            f"asarray(copy=False) of Python's {type(data).__name__}: a tensor of it is a copy; leave copy= out"
+        )
     try:
         return host.asarray(data, dtype=want, index=target.index, copy=copy)
     except JITrenchError:
         raise
     except ValueError as e:
+        if copy is False:
+            raise CopyError(f"asarray(copy=False) of this {type(data).__name__}: {e}") from e
         raise ShapeError(f"cannot make a tensor on {target} of this {type(data).__name__}: {e}") from e
     except (TypeError, OverflowError) as e:
         raise DTypeError(f"cannot make a tensor on {target} of this {type(data).__name__}: {e}") from e
@@ -91,8 +117,22 @@ def _array(data: Any, dtype: Any, device: Any, copy: bool | None) -> Any:
 _PYTHON_DATA = {bool, int, float, complex, list, tuple, range, memoryview, bytes, bytearray}
 
 
-def _holds_tensor(data: Sequence[Any]) -> bool:
-    return any(type(x) is Tensor or (isinstance(x, (list, tuple)) and _holds_tensor(x)) for x in data)
+def _tensors(data: Sequence[Any]) -> list[Tensor]:
+    """Every Tensor in nested lists."""
+    found: list[Tensor] = []
+    for x in data:
+        if type(x) is Tensor:
+            found.append(x)
+        elif isinstance(x, (list, tuple)):
+            found += _tensors(x)
+    return found
+
+
+def _values(data: Any) -> Any:
+    """Nested lists with NumPy's arrays for their Tensors, which keep the dtypes."""
+    if type(data) is Tensor:
+        return owner(type(data.data)).to_numpy(data.data)[()]
+    return [_values(x) for x in data] if isinstance(data, (list, tuple)) else data
 
 
 def Scalar(value: float, dtype: Any = None, device: Any = None, name: str | None = None) -> Tensor:
@@ -129,10 +169,19 @@ def ones(shape: int | tuple[int, ...], *, dtype: Any = None, device: Any = None)
 
 
 def full(shape: int | tuple[int, ...], fill_value: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
-    """``fill_value`` everywhere, in its own Python type's dtype unless ``dtype`` says otherwise."""
+    """``fill_value`` everywhere, in its own Python type's dtype unless ``dtype`` says otherwise.
+
+    A 0-d tensor keeps its gradient, its dtype and its device.
+    """
     if type(fill_value) is Tensor:
-        raise DTypeError(
-            "full() takes a Python number; for a tensor use jt.broadcast_to(x, shape), which has a gradient"
+        if fill_value.ndim:
+            raise ShapeError(
+                f"full() takes one number, not a tensor of shape {fill_value.shape}: use jt.broadcast_to(x, shape)"
+            )
+        from .shapes import broadcast_to
+
+        return broadcast_to(
+            asarray(fill_value, dtype=dtype, device=device), (shape,) if isinstance(shape, int) else shape
         )
     return _create("full", shape, fill_value, dtype=dtype, device=device, default=type(fill_value))
 
@@ -153,10 +202,11 @@ def arange(
 
 
 def linspace(
-    start: float, stop: float, /, num: int, *, dtype: Any = None, device: Any = None, endpoint: bool = True
+    start: complex, stop: complex, /, num: int, *, dtype: Any = None, device: Any = None, endpoint: bool = True
 ) -> Tensor:
     """``num`` evenly spaced values from ``start`` to ``stop``, which ``endpoint`` includes."""
-    return _create("linspace", start, stop, num, dtype=dtype, device=device, endpoint=endpoint)
+    default = complex128 if any(isinstance(v, complex) for v in (start, stop)) else float64
+    return _create("linspace", start, stop, num, dtype=dtype, device=device, default=default, endpoint=endpoint)
 
 
 def eye(n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = None, device: Any = None) -> Tensor:
@@ -190,8 +240,16 @@ def zeros_like(x: Any, /, *, dtype: Any = None, device: Any = None) -> Tensor:
     return _like("zeros", x, dtype=dtype, device=device)
 
 
-def full_like(x: Any, /, fill_value: float, *, dtype: Any = None, device: Any = None) -> Tensor:
+def full_like(x: Any, /, fill_value: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
     """``fill_value`` with the shape, dtype and device of x."""
+    if type(fill_value) is Tensor:
+        x = asarray(x)
+        return full(
+            x.shape,
+            fill_value,
+            dtype=x.dtype if dtype is None else dtype,
+            device=x.device if device is None else device,
+        )
     return _like("full", x, fill_value, dtype=dtype, device=device)
 
 

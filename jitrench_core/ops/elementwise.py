@@ -10,6 +10,8 @@ import math
 from typing import Any
 
 from ..op import binary, op, unary, zero
+from ..tensor import Tensor
+from .creation import full_like, zeros_like
 
 # -- arithmetic -----------------------------------------------------------------------------------------------------
 
@@ -33,8 +35,66 @@ remainder = binary(
 )
 negative = unary("negative", "-x, elementwise.", vjp=lambda g: -g)
 positive = unary("positive", "A copy of x.", vjp=lambda g: g)
-abs = unary("abs", "|x|, elementwise; its slope at 0 is 0.", vjp=lambda g, x: g * sign(x), domain=(0.2, 3.0))
-sign = unary("sign", "-1, 0 or 1, elementwise; its gradient is zero.", vjp=zero, domain=(0.2, 3.0))
+
+
+# -- complex numbers. A rule holds no conj but where the op itself does; the loop takes the real part for a real input -----
+
+
+def _of_sign(x: Any) -> Any:
+    return conj(sign(x)) if x.dtype.kind == "c" else sign(x)
+
+
+def _sign_vjp(g: Any, x: Any, y: Any) -> Any:
+    """Zero for real x. sign(x) = x / |x| of complex x turns with it: only what is across x counts."""
+    if x.dtype.kind != "c":
+        return zeros_like(g)
+    across = g - real(g * y) * conj(y)
+    return where(x == 0, 0.0, across / where(x == 0, 1.0, abs(x)))
+
+
+abs = unary(
+    "abs",
+    "|x|, elementwise, real also for complex x; its slope at 0 is 0.",
+    vjp=lambda g, x: g * _of_sign(x),
+    domain=(0.2, 3.0),
+)
+sign = unary(
+    "sign",
+    "-1, 0 or 1, elementwise, with a gradient of zero; x / |x| for complex x.",
+    vjp=_sign_vjp,
+    domain=(0.2, 3.0),
+)
+
+
+@sign.jvp
+def _(primals: Any, tangents: Any) -> Any:
+    (x,), (t,) = primals, tangents
+    y = sign(x)
+    if x.dtype.kind != "c":
+        return y, None
+    return y, where(x == 0, 0.0, (t - real(t * conj(y)) * y) / where(x == 0, 1.0, abs(x)))
+
+
+@op(elementwise=True, linear=("x",), vjp=lambda g: conj(g))
+def conj(xp: Any, x: Any, /) -> Any:
+    """The complex conjugate; x itself where it is real."""
+    return xp.conj(x) if xp.isdtype(x.dtype, "complex floating") else xp.positive(x)
+
+
+@op(elementwise=True, linear=("x",), vjp=lambda g: g)
+def real(xp: Any, x: Any, /) -> Any:
+    """The real part; x itself where it is real."""
+    return xp.real(x) if xp.isdtype(x.dtype, "complex floating") else xp.positive(x)
+
+
+@op(elementwise=True, linear=("x",), vjp=lambda g, x_dtype: g * -1j if x_dtype.kind == "c" else zeros_like(g))
+def imag(xp: Any, x: Any, /) -> Any:
+    """The imaginary part; zeros where x is real."""
+    return xp.imag(x) if xp.isdtype(x.dtype, "complex floating") else xp.zeros_like(x)
+
+
+# -- rounding -------------------------------------------------------------------------------------------------------
+
 floor = unary("floor", "The largest integer not above x; its gradient is zero.", vjp=zero, domain=(0.2, 0.8))
 ceil = unary("ceil", "The smallest integer not below x; its gradient is zero.", vjp=zero, domain=(0.2, 0.8))
 trunc = unary("trunc", "The integer nearest to x towards zero; its gradient is zero.", vjp=zero, domain=(0.2, 0.8))
@@ -51,7 +111,11 @@ def _pow_x1(g: Any, x1: Any, x2: Any) -> Any:
 
 
 def _pow_x2(g: Any, x1: Any, x2: Any, y: Any) -> Any:
-    """y * log(x1); zero where x1 is 0 and x2 is not negative."""
+    """y * log(x1); zero where x1 is 0 and x2 (its real part) is not negative."""
+    if g.dtype.kind == "c":
+        base = x1 + zeros_like(g) if type(x1) is Tensor else full_like(g, x1)
+        flat = (base == 0) & (real(x2) >= 0 if type(x2) is Tensor else x2.real >= 0)
+        return g * where(flat, 0.0, y * log(where(flat, 1.0, base)))
     if isinstance(x1, (int, float)):
         return g * (y * math.log(x1)) if x1 > 0 else where(x2 >= 0, g * 0, g * math.nan) if x1 == 0 else g * math.nan
     flat = (x1 == 0) & (x2 >= 0)
@@ -70,6 +134,36 @@ log2 = unary("log2", "The logarithm to base 2.", vjp=lambda g, x: g / (x * math.
 log10 = unary("log10", "The logarithm to base 10.", vjp=lambda g, x: g / (x * math.log(10)), domain=(0.1, 5.0))
 sqrt = unary("sqrt", "The square root; its slope at 0 is infinite.", vjp=lambda g, y: g / (2 * y), domain=(0.1, 5.0))
 
+
+@op(elementwise=True, vjp=lambda g, y: g * (-0.5 * y * y * y), domain=(0.3, 5.0))
+def rsqrt(xp: Any, x: Any, /) -> Any:
+    """1 / sqrt(x), elementwise."""
+    return 1.0 / xp.sqrt(x)
+
+
+def _share(g: Any, x: Any, y: Any) -> Any:
+    """The share of exp(x) in exp(y); 0 where both are 0, as in ``logsumexp``."""
+    return g * exp(x - where(y == -math.inf, 0.0, y))
+
+
+logaddexp = binary(
+    "logaddexp",
+    "log(exp(x1) + exp(x2)), elementwise, without overflow.",
+    vjp={"x1": lambda g, x1, y: _share(g, x1, y), "x2": lambda g, x2, y: _share(g, x2, y)},
+)
+
+
+def _hypot_vjp(g: Any, x: Any, y: Any) -> Any:
+    return g * where(y == 0, 0.0, x / where(y == 0, 1.0, y))
+
+
+hypot = binary(
+    "hypot",
+    "sqrt(x1^2 + x2^2), elementwise, without overflow; its slopes at the origin are 0.",
+    vjp={"x1": lambda g, x1, y: _hypot_vjp(g, x1, y), "x2": lambda g, x2, y: _hypot_vjp(g, x2, y)},
+    domain=(0.2, 3.0),
+)
+
 # -- trigonometric and hyperbolic -----------------------------------------------------------------------------------
 
 sin = unary("sin", "The sine of x, in radians.", vjp=lambda g, x: g * cos(x))
@@ -82,7 +176,14 @@ sinh = unary("sinh", "The hyperbolic sine.", vjp=lambda g, x: g * cosh(x))
 cosh = unary("cosh", "The hyperbolic cosine.", vjp=lambda g, x: g * sinh(x))
 tanh = unary("tanh", "The hyperbolic tangent.", vjp=lambda g, y: g * (1 - y * y))
 asinh = unary("asinh", "The inverse hyperbolic sine.", vjp=lambda g, x: g / sqrt(1 + x * x))
-acosh = unary("acosh", "The inverse hyperbolic cosine.", vjp=lambda g, x: g / sqrt(x * x - 1), domain=(1.2, 4.0))
+acosh = unary(
+    "acosh",
+    "The inverse hyperbolic cosine.",
+    vjp=lambda g, x: (
+        g / (sqrt(x - 1) * sqrt(x + 1))
+    ),  # two roots: of complex x the root of the product may be its negative
+    domain=(1.2, 4.0),
+)
 atanh = unary("atanh", "The inverse hyperbolic tangent.", vjp=lambda g, x: g / (1 - x * x), domain=(-0.9, 0.9))
 
 
@@ -163,9 +264,11 @@ def where(xp: Any, condition: Any, x1: Any, x2: Any, /) -> Any:
     >>> jt.grad(f)(0.0), jt.grad(f)(4.0)
     (Tensor(0.), Tensor(0.25))
     """
-    if isinstance(x1, (int, float)) and isinstance(x2, (int, float)):  # the core's dtypes, not the library's defaults
-        real, logical = isinstance(x1 + x2, float), isinstance(x1, bool) and isinstance(x2, bool)
-        x1 = xp.asarray(x1, dtype=xp.float64 if real else xp.bool if logical else xp.int64, device=condition.device)
+    if not (hasattr(x1, "shape") or hasattr(x2, "shape")):
+        # the core's dtypes, not the library's defaults
+        names = {bool: "bool", int: "int64", float: "float64", complex: "complex128"}
+        kind = bool if type(x1) is type(x2) is bool else type(x1 + x2)
+        x1 = xp.asarray(x1, dtype=getattr(xp, names[kind]), device=condition.device)
     return xp.where(condition, x1, x2)
 
 
@@ -195,6 +298,21 @@ def clip(xp: Any, x: Any, min: Any = None, max: Any = None, /) -> Any:
         x = xp.minimum(x, max)
     return x if min is not None or max is not None else xp.positive(x)
 
+
+clip.__wrapped__ = lambda x, /, min=None, max=None: None  # an array may come by its name
+
+
+copysign = binary(
+    "copysign",
+    "|x1| with the sign of x2, elementwise; its slope is 0 where x1 is 0, and in x2.",
+    vjp={"x1": lambda g, x1, y: g * (sign(x1) * sign(y)), "x2": zero},
+    domain=(0.2, 3.0),
+)
+nextafter = binary(
+    "nextafter",
+    "The next representable number from x1 towards x2, elementwise; its slope in x1 is 1.",
+    vjp={"x1": lambda g: g, "x2": zero},
+)
 
 # -- comparisons and logic: nothing is recorded ----------------------------------------------------------------------
 
@@ -234,3 +352,4 @@ bitwise_right_shift = binary(
 isfinite = unary("isfinite", "Whether x is neither infinite nor NaN.", vjp=None)
 isinf = unary("isinf", "Whether x is infinite.", vjp=None)
 isnan = unary("isnan", "Whether x is NaN.", vjp=None)
+signbit = unary("signbit", "Whether the sign of x is negative, also of -0.0 and NaN.", vjp=None)

@@ -7,17 +7,20 @@ are array inputs. The generic forwards below need nothing beyond the Array API s
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from functools import partial
 from typing import Any, final
 
 from ..backend import owner
+from ..dtypes import DType
 from ..dtypes import dtype as as_dtype
-from ..errors import OpError, TransformError
+from ..errors import DTypeError, OpError, ShapeError, TransformError
 from ..graph import Piece
 from ..op import op
 from ..tensor import Tensor, assign
 from .creation import arange, asarray, zeros, zeros_like
 from .elementwise import where
-from .shapes import align, broadcast_to, expand_dims, permute_dims, reshape, sum_to
+from .shapes import align, astype, broadcast_to, expand_dims, normalize_axes, permute_dims, reshape, sum_to
 
 
 @final
@@ -91,7 +94,7 @@ def _plan(xp: Any, x: Any, key: Key, indices: tuple[Any, ...]) -> tuple[Any, tup
         raise IndexError(f"too many indices: {used} for {len(shape)} dimension(s)")
     template = key if Ellipsis in key else (*key, Ellipsis)
     for k in template:
-        full.extend([slice(None)] * (len(shape) - used) if k is Ellipsis else [k])
+        full.extend(_spread(k, len(shape) - used))
     rest = iter(indices)
     dim = 0
     parts: list[tuple[str, Any, int]] = []  # kind, positions along the dimension, its stride
@@ -99,6 +102,8 @@ def _plan(xp: Any, x: Any, key: Key, indices: tuple[Any, ...]) -> tuple[Any, tup
     for k in full:
         if k is None:
             parts.append(("new", 1, 0))
+        elif k is Ellipsis:
+            parts.append(("gap", 0, 0))
         elif isinstance(k, slice):
             positions = range(*k.indices(shape[dim]))
             parts.append(("slice", positions, strides[dim]))
@@ -106,6 +111,9 @@ def _plan(xp: Any, x: Any, key: Key, indices: tuple[Any, ...]) -> tuple[Any, tup
         elif k is ARRAY:
             a = next(rest)
             mask = _is_mask(xp, a)
+            if mask and not len(a.shape):  # takes no axis, and makes one: of length 1 where it is true, else 0
+                parts.append(("array", xp.zeros(int(a), dtype=xp.int64, device=x.device), 0))
+                continue
             if mask and tuple(a.shape) != shape[dim : dim + len(a.shape)]:
                 there = shape[dim : dim + len(a.shape)]
                 raise IndexError(f"a boolean index of shape {tuple(a.shape)} does not fit axes of shape {there}")
@@ -134,13 +142,13 @@ def _plan(xp: Any, x: Any, key: Key, indices: tuple[Any, ...]) -> tuple[Any, tup
             if i == advanced[0] and adjacent:
                 begin.update(dict.fromkeys(advanced, len(out)))
                 out.extend(wide)
-        elif kind != "int":
+        elif kind not in ("int", "gap"):
             begin[i] = len(out)
             out.append(1 if kind == "new" else len(what))
     device = x.device
     total = xp.zeros(tuple(out), dtype=xp.int64, device=device)
     for i, (kind, what, stride) in enumerate(parts):
-        if kind == "new":
+        if kind in ("new", "gap"):
             continue
         if isinstance(what, int):
             total = total + what * stride
@@ -151,6 +159,11 @@ def _plan(xp: Any, x: Any, key: Key, indices: tuple[Any, ...]) -> tuple[Any, tup
         after = len(out) - begin[i] - (len(wide) if kind == "array" else 1)
         total = total + xp.reshape(what * stride, (*tuple(what.shape), *(1,) * after))
     return total, tuple(out)
+
+
+def _spread(k: Any, n: int) -> list[Any]:
+    """An ellipsis as n slices; where it stands for none it is kept, because it still keeps index arrays apart, as in NumPy."""
+    return [k] if k is not Ellipsis or not n else [slice(None)] * n
 
 
 def _is_mask(xp: Any, a: Any) -> bool:
@@ -197,7 +210,7 @@ def getitem(xp: Any, x: Any, /, *indices: Any, key: Key) -> Any:
     """x[key]: what ``key`` selects, with NumPy's rules. Users write ``x[...]``."""
     if _is_basic(key):
         return x[_standard(key, tuple(x.shape))]
-    if key == (ARRAY,) and _is_mask(xp, indices[0]):
+    if key == (ARRAY,) and _is_mask(xp, indices[0]) and tuple(indices[0].shape) == tuple(x.shape) != ():
         return x[indices[0]]
     places, shape = _plan(xp, x, key, indices)
     return xp.reshape(xp.take(xp.reshape(x, (-1,)), xp.reshape(places, (-1,)), axis=0), shape)
@@ -211,13 +224,13 @@ def _setitem_value(g: Any, indices: Any, key: Key, value_shape: tuple[int, ...])
         last = getitem(
             setitem(zeros(g.shape, dtype="int64", device=g.device), order, *indices, key=key), *indices, key=key
         )
-        picked = where(last == order, picked, 0.0)
+        picked = where(last == order, picked, 0)
     return sum_to(picked, value_shape)
 
 
 @op(
     vjp={
-        "x": lambda g, indices, key: setitem(g, 0.0, *indices, key=key),
+        "x": lambda g, indices, key: setitem(g, 0, *indices, key=key),
         "value": _setitem_value,
         "indices": None,
     },
@@ -227,10 +240,10 @@ def setitem(xp: Any, x: Any, value: Any, /, *indices: Any, key: Key) -> Any:
     """A copy of x in which ``value`` stands at ``key``. Users write ``x[...] = value``."""
     if _is_basic(key):
         y = xp.asarray(x, copy=True)
-        _put(xp, y, key, value if isinstance(value, (int, float)) else xp.astype(value, x.dtype))
+        _put(xp, y, key, xp.astype(value, x.dtype) if hasattr(value, "shape") else value)
         return y
     places, shape = _plan(xp, x, key, indices)
-    if isinstance(value, (int, float)):
+    if not hasattr(value, "shape"):
         value = xp.asarray(value, dtype=x.dtype, device=x.device)
     value = xp.reshape(xp.broadcast_to(xp.astype(value, x.dtype), shape), (-1,))
     flat, places = xp.reshape(x, (-1,)), xp.reshape(places, (-1,))
@@ -254,7 +267,7 @@ def _by_place(xp: Any, places: Any, flat: Any, side: str) -> tuple[Any, Any, Any
 def _(primals: Any, tangents: Any, *, key: Key) -> Any:
     (x, value, *indices), (dx, dvalue, *_) = primals, tangents
     dx = zeros_like(x) if dx is None else dx
-    return setitem(x, value, *indices, key=key), setitem(dx, 0.0 if dvalue is None else dvalue, *indices, key=key)
+    return setitem(x, value, *indices, key=key), setitem(dx, 0 if dvalue is None else dvalue, *indices, key=key)
 
 
 def _pieces_vjp(g: Any, arrays: Any, keys: Any) -> tuple[Any, ...]:
@@ -292,13 +305,19 @@ def scatter_pieces(xp: Any, /, *arrays: Any, shape: tuple[int, ...], dtype: Any,
         flat = xp.reshape(z, (-1,))
         if not flat.shape[0] or not places.shape[0]:
             continue
-        order, every, start = _by_place(xp, places, flat, "left")
-        times = xp.searchsorted(xp.take(places, order, axis=0), every, side="right") - start
-        for k in range(int(xp.max(times))):  # the k-th value of each place, all places at once
-            at = xp.where(k < times, start + k, 0)
-            flat = flat + xp.where(k < times, xp.take(v, xp.take(order, at, axis=0), axis=0), 0.0)
+        for hit, at in _rounds(xp, places, flat):
+            flat = flat + xp.where(hit, xp.take(v, at, axis=0), 0)
         z = xp.reshape(flat, shape)
     return z
+
+
+def _rounds(xp: Any, places: Any, flat: Any) -> Iterator[tuple[Any, Any]]:
+    """For k = 0, 1, ...: which elements of ``flat`` are written a k-th time by ``places``, and by which value."""
+    order, every, start = _by_place(xp, places, flat, "left")
+    times = xp.searchsorted(xp.take(places, order, axis=0), every, side="right") - start
+    for k in range(int(xp.max(times))):
+        hit = k < times
+        yield hit, xp.take(order, xp.where(hit, start + k, 0), axis=0)
 
 
 @scatter_pieces.jvp
@@ -326,6 +345,52 @@ def join(node: Any, pieces: list[Any]) -> Any:
     return y
 
 
+def _shares(x: Any, value: Any, y: Any, indices: Any, key: Key) -> tuple[Any, Any, Any]:
+    """Where x and ``value`` are the extremum of their place, and how many are."""
+    mine, theirs = x == y, value == getitem(y, *indices, key=key)
+    spread = scatter_pieces(
+        astype(theirs, x.dtype), *indices, shape=x.shape, dtype=x.dtype, keys=((key, len(indices)),)
+    )
+    return mine, theirs, astype(mine, x.dtype) + spread
+
+
+def _extremum_x(g: Any, x: Any, value: Any, y: Any, indices: Any, key: Key) -> Any:
+    mine, _, n = _shares(x, value, y, indices, key)
+    return where(mine, g / where(n == 0, 1, n), 0)
+
+
+def _extremum_value(g: Any, x: Any, value: Any, y: Any, indices: Any, key: Key) -> Any:
+    _, theirs, n = _shares(x, value, y, indices, key)
+    return where(theirs, getitem(g / where(n == 0, 1, n), *indices, key=key), 0)
+
+
+@op(
+    vjp={"x": _extremum_x, "value": _extremum_value, "indices": None},
+    samples=lambda rng: (
+        (rng.normal(size=(3, 4)), rng.normal(size=(4, 4)), rng.integers(0, 2, size=4)),
+        {"key": (ARRAY,), "largest": True},
+    ),
+)
+def scatter_extremum(xp: Any, x: Any, value: Any, /, *indices: Any, key: Key, largest: bool) -> Any:
+    """The larger (or smaller) of x and all values that ``value``, of the shape of x[key], puts at a place.
+
+    Equal ones share the gradient evenly. Users write ``x.at[key].max(value)``.
+    """
+    pick = xp.maximum if largest else xp.minimum
+    value = xp.astype(value, x.dtype)
+    if _is_basic(key):
+        y = xp.asarray(x, copy=True)
+        _put(xp, y, key, pick(x[_standard(key, tuple(x.shape))], value))
+        return y
+    places, _ = _plan(xp, x, key, indices)
+    flat, value, places = xp.reshape(x, (-1,)), xp.reshape(value, (-1,)), xp.reshape(places, (-1,))
+    if not flat.shape[0] or not places.shape[0]:
+        return xp.asarray(x, copy=True)
+    for hit, at in _rounds(xp, places, flat):
+        flat = xp.where(hit, pick(flat, xp.take(value, at, axis=0)), flat)
+    return xp.reshape(flat, tuple(x.shape))
+
+
 # -- under vmap -----------------------------------------------------------------------------------------------------
 
 
@@ -344,7 +409,7 @@ def _front(key: Key, indices: tuple[Any, ...], flags: tuple[bool, ...], ndim: in
     )
     spread_key: list[Any] = []
     for k in key if Ellipsis in key else (*key, Ellipsis):
-        spread_key.extend([slice(None)] * (ndim - used) if k is Ellipsis else [k])
+        spread_key.extend(_spread(k, ndim - used))
     places = [i for i, k in enumerate(spread_key) if k is ARRAY or isinstance(k, int)]
     adjacent = places[-1] - places[0] + 1 == len(places)
     begin = places[0] if adjacent else 0
@@ -390,8 +455,8 @@ def _swap(x: Any, first: int, second: int) -> Any:
     return permute_dims(x, (0, *range(1 + first, stop), *range(1, 1 + first), *range(stop, x.ndim)))
 
 
-@setitem.batch
-def _(batched: tuple[bool, ...], x: Any, value: Any, /, *indices: Any, key: Key) -> Any:
+def _write_batch(write: Any, batched: tuple[bool, ...], x: Any, value: Any, indices: Any, key: Key) -> Any:
+    """The batch rule of an op that writes ``value`` at ``key``."""
     flags = batched[2:]
     _no_masks(indices, flags)
     size = next(a.shape[0] for a, b in zip((x, value, *indices), batched, strict=True) if b)
@@ -401,12 +466,22 @@ def _(batched: tuple[bool, ...], x: Any, value: Any, /, *indices: Any, key: Key)
     if isinstance(value, Tensor):
         value = broadcast_to(align(value, len(shape)) if batched[1] else value, (size, *shape))
     if _is_basic(key):
-        return setitem(x, value, key=(slice(None), *key))
+        return write(x, value, key=(slice(None), *key))
     begin, wide = _front(key, indices, flags, x.ndim - 1)
     new_key, arrays = _batch_key(x, key, indices, flags)
     if isinstance(value, Tensor):
         value = _swap(value, begin, wide)
-    return setitem(x, value, *arrays, key=new_key)
+    return write(x, value, *arrays, key=new_key)
+
+
+@setitem.batch
+def _(batched: tuple[bool, ...], x: Any, value: Any, /, *indices: Any, key: Key) -> Any:
+    return _write_batch(setitem, batched, x, value, indices, key)
+
+
+@scatter_extremum.batch
+def _(batched: tuple[bool, ...], x: Any, value: Any, /, *indices: Any, key: Key, largest: bool) -> Any:
+    return _write_batch(partial(scatter_extremum, largest=largest), batched, x, value, indices, key)
 
 
 def _shape_of(shape: tuple[int, ...], key: Key, indices: tuple[Any, ...], flags: tuple[bool, ...], like: Any) -> Any:
@@ -437,6 +512,90 @@ def _(batched: tuple[bool, ...], /, *arrays: Any, shape: tuple[int, ...], dtype:
         out += [_swap(v, begin, wide), *moved]
         new_keys.append((new_key, len(moved)))
     return scatter_pieces(*out, shape=(size, *shape), dtype=dtype, keys=tuple(new_keys))
+
+
+# -- picking along an axis --------------------------------------------------------------------------------------------
+
+
+def integers(who: str, dtype: DType, shape: Any) -> None:
+    """``DTypeError`` where indices are not of an integer dtype."""
+    if dtype.kind not in "iu":
+        raise DTypeError(f"{who}() takes indices of an integer dtype; got {dtype} of shape {tuple(shape)}")
+
+
+def one_axis(who: str, axis: Any, x: Any) -> int:
+    if axis is None and x.ndim > 1:
+        raise ShapeError(f"{who}() of {x.ndim} dimensions needs axis=; to take from all elements, flatten x first")
+    return normalize_axes(0 if axis is None else axis, x.ndim)[0]
+
+
+@op(composite=True, samples=lambda rng: ((rng.normal(size=(3, 4)), rng.integers(0, 4, size=6)), {"axis": 1}))
+def take(x: Any, indices: Any, /, *, axis: int | None = None) -> Any:
+    """The parts of x at ``indices`` along ``axis``, which may be left out for a 1-d x. Repeated indices add their gradients.
+
+    The axis is replaced by the axes of ``indices``. Raises ``BoundsError`` for an index out of bounds.
+    """
+    integers("take", indices.dtype, indices.shape)
+    return x[(slice(None),) * one_axis("take", axis, x) + (indices,)]
+
+
+def along(index: Any, shape: tuple[int, ...], axis: int) -> tuple[Any, ...]:
+    """For each axis an index array: ``index`` along ``axis``, every place of ``shape`` along the others."""
+    ndim = len(shape)
+    lines = [[-1 if i == d else 1 for i in range(ndim)] for d in range(ndim)]
+    return tuple(
+        index if d == axis else reshape(arange(n, dtype="int64", device=index.device), lines[d])
+        for d, n in enumerate(shape)
+    )
+
+
+def check_rank(who: str, x: Any, index: Any, axis: int) -> int:
+    integers(who, index.dtype, index.shape)
+    if index.ndim != x.ndim or not x.ndim:
+        raise ShapeError(
+            f"{who}(): x of shape {x.shape} and indices of shape {index.shape} need the same number of axes, 1 or more"
+        )
+    return normalize_axes(axis, x.ndim)[0]
+
+
+@op(
+    composite=True,
+    samples=lambda rng: ((rng.normal(size=(3, 4)), rng.integers(0, 4, size=(3, 2))), {"axis": 1}),
+)
+def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Any:
+    """For each line of x along ``axis``, its elements at that line's ``indices``, such as those of ``argsort`` or ``argmax``.
+
+    The other axes of x and ``indices`` are equal, or broadcast. ``gather`` is the same but for the other axes, where it takes
+    the first places and never broadcasts.
+    """
+    axis = check_rank("take_along_axis", x, indices, axis)
+    if any(
+        m != n and 1 not in (m, n) for d, (m, n) in enumerate(zip(x.shape, indices.shape, strict=True)) if d != axis
+    ):
+        raise ShapeError(
+            f"take_along_axis(): shapes {x.shape} of x and {indices.shape} of indices must broadcast, but for axis {axis}"
+        )
+    return getitem(x, *along(indices, x.shape, axis), key=(ARRAY,) * x.ndim)
+
+
+def fits(who: str, inner: tuple[int, ...], outer: tuple[int, ...], what: str, *, but: int | None = None) -> None:
+    """``ShapeError`` where ``inner`` is longer than ``outer`` along any axis (but one)."""
+    if any(m > n for d, (m, n) in enumerate(zip(inner, outer, strict=True)) if d != but):
+        rest = "" if but is None else f" but {but}"
+        raise ShapeError(
+            f"{who}(): index of shape {inner} must not be longer than {what}, {outer}, along any axis{rest}"
+        )
+
+
+@op(composite=True, samples=lambda rng: ((rng.normal(size=(3, 4)), rng.integers(0, 4, size=(2, 5))), {"axis": 1}))
+def gather(x: Any, index: Any, /, axis: int) -> Any:
+    """``y[i, j] = x[i, index[i, j]]``, for ``axis`` = 1 of two: PyTorch's gather. y has the shape of ``index``.
+
+    Along the other axes ``index`` may be shorter than x. Raises ``ShapeError`` and, out of bounds, ``BoundsError``.
+    """
+    axis = check_rank("gather", x, index, axis)
+    fits("gather", index.shape, x.shape, "x", but=axis)
+    return getitem(x, *along(index, index.shape, axis), key=(ARRAY,) * x.ndim)
 
 
 # -- what Tensor's brackets do ----------------------------------------------------------------------------------------

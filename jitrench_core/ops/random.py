@@ -13,7 +13,8 @@ from typing import Any
 
 from ..dtypes import dtype as as_dtype
 from ..op import op
-from .elementwise import cos, log, sin, sqrt
+from .elementwise import abs as abs_
+from .elementwise import clip, cos, log, log1p, maximum, minimum, sin, sqrt, where
 from .shapes import astype, reshape, stack
 
 _LOW = 0xFFFFFFFF
@@ -97,6 +98,79 @@ def random_normal(key: Any, counter: Any, /, *, n: int, dtype: Any = "float64") 
     angle = 2 * math.pi * u[:, 1]
     z = reshape(stack(radius * cos(angle), radius * sin(angle), axis=1), (2 * pairs,))
     return astype(z[:n], dtype)
+
+
+@op(composite=True, samples=_samples(n=7))
+def random_exponential(key: Any, counter: Any, /, *, n: int, dtype: Any = "float64") -> Any:
+    """``n`` exponentially distributed numbers of mean 1, a word each: -log(1 - u). float32 is the float64 one, rounded."""
+    return astype(-log1p(-random_uniform(key, counter, n=n)), dtype)
+
+
+@op(composite=True, samples=_samples(n=7))
+def random_gumbel(key: Any, counter: Any, /, *, n: int, dtype: Any = "float64") -> Any:
+    """``n`` standard Gumbel numbers, a word each: -log(-log(1 - u)). float32 is the float64 one, rounded."""
+    return astype(_gumbel(random_uniform(key, counter, n=n)), dtype)
+
+
+def _gumbel(u: Any) -> Any:
+    return -log(-log1p(-maximum(u, 2.0**-54)))  # without the bound, one of 2**53 would be infinite
+
+
+# W. J. Wichura, "Algorithm AS 241: the percentage points of the normal distribution", Applied Statistics 37 (1988): the
+# coefficients of PPND16, highest power first, numerator and denominator; near 0.5, in the tails, and far out.
+_CENTRE = (
+    (2.5090809287301226727e3, 3.3430575583588128105e4, 6.7265770927008700853e4, 4.5921953931549871457e4,
+     1.3731693765509461125e4, 1.9715909503065514427e3, 1.3314166789178437745e2, 3.3871328727963666080),
+    (5.2264952788528545610e3, 2.8729085735721942674e4, 3.9307895800092710610e4, 2.1213794301586595867e4,
+     5.3941960214247511077e3, 6.8718700749205790830e2, 4.2313330701600911252e1, 1.0),
+)  # fmt: skip
+_TAIL = (
+    (7.74545014278341407640e-4, 2.27238449892691845833e-2, 2.41780725177450611770e-1, 1.27045825245236838258,
+     3.64784832476320460504, 5.76949722146069140550, 4.63033784615654529590, 1.42343711074968357734),
+    (1.05075007164441684324e-9, 5.47593808499534494600e-4, 1.51986665636164571966e-2, 1.48103976427480074590e-1,
+     6.89767334985100004550e-1, 1.67638483018380384940, 2.05319162663775882187, 1.0),
+)  # fmt: skip
+_FAR = (
+    (2.01033439929228813265e-7, 2.71155556874348757815e-5, 1.24266094738807843860e-3, 2.65321895265761230930e-2,
+     2.96560571828504891230e-1, 1.78482653991729133580, 5.46378491116411436990, 6.65790464350110377720),
+    (2.04426310338993978564e-15, 1.42151175831644588870e-7, 1.84631831751005468180e-5, 7.86869131145613259100e-4,
+     1.48753612908506148525e-2, 1.36929880922735805310e-1, 5.99832206555887937690e-1, 1.0),
+)  # fmt: skip
+
+
+def _ratio(coefficients: Any, r: Any) -> Any:
+    top, bottom = (_polynomial(c, r) for c in coefficients)
+    return top / bottom
+
+
+def _polynomial(coefficients: tuple[float, ...], r: Any) -> Any:
+    y = coefficients[0] * r + coefficients[1]
+    for c in coefficients[2:]:
+        y = y * r + c
+    return y
+
+
+def _normal_quantile(p: Any) -> Any:
+    """Where the normal distribution function is ``p``, which is inside (0, 1); right to about 1e-16, relatively."""
+    q = p - 0.5
+    r = sqrt(-log(minimum(p, 1 - p)))
+    tail = where(r <= 5, _ratio(_TAIL, r - 1.6), _ratio(_FAR, r - 5.0))
+    return where(abs_(q) <= 0.425, q * _ratio(_CENTRE, 0.180625 - q * q), where(q < 0, -tail, tail))
+
+
+@op(composite=True, samples=_samples(n=7, low=-2.0, high=1.0))
+def random_truncated_normal(
+    key: Any, counter: Any, /, *, n: int, low: float, high: float, dtype: Any = "float64"
+) -> Any:
+    """``n`` standard normal numbers in [low, high], a word each, by the inverse of the distribution function.
+
+    Nothing is rejected, so far tails are as good as the middle. float32 is the float64 result, rounded.
+    """
+    u = random_uniform(key, counter, n=n)
+    sign = -1.0 if low > 0 else 1.0  # an upper tail is mirrored: there, probabilities near 1 would be rounded
+    first, last = (math.erfc(-sign * z / math.sqrt(2)) / 2 for z in (low, high))
+    p = clip(first + (last - first) * u, 1e-300, 1 - 2.0**-53)
+    return astype(clip(sign * _normal_quantile(p), low, high), dtype)
 
 
 @op(composite=True, samples=_samples(n=7, low=-3, high=4))

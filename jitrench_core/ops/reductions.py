@@ -12,9 +12,9 @@ from typing import Any
 from ..backend import owner
 from ..dtypes import dtype as as_dtype
 from ..op import op
-from .creation import ones
+from .creation import asarray, ones
 from .elementwise import abs as abs_
-from .elementwise import exp, sign, where
+from .elementwise import conj, exp, sign, where
 from .shapes import astype, broadcast_to, concat, normalize_axes, permute_dims, reshape, shift_axes
 
 
@@ -49,7 +49,7 @@ def _samples(rng: Any) -> Any:
 
 @op(linear=("x",), vjp=lambda g, x_shape, axis, keepdims: spread(g, x_shape, axis, keepdims), samples=_samples)
 def sum(xp: Any, x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
-    """The sum over ``axis`` (None: all); small integers add up in int64."""
+    """The sum over ``axis`` (None: all), in ``dtype`` where given; small integers add up in int64 or uint64."""
     native = None if dtype is None else owner(type(x)).native_dtype(as_dtype(dtype))
     return xp.sum(x, axis=axis, dtype=native, keepdims=keepdims)
 
@@ -65,10 +65,15 @@ def mean(xp: Any, x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any
 
 
 @op(composite=True, samples=_samples)
-def prod(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
-    """The product over ``axis`` (None: all). Pairs are multiplied, so derivatives are exact beside zeros, to any order."""
-    if x.dtype.kind in "iub":  # as sum, and the standard: no overflow in small integers
-        x = astype(x, "uint64" if x.dtype.kind == "u" else "int64")
+def prod(x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
+    """The product over ``axis`` (None: all), in ``dtype`` where given; small integers multiply in int64 or uint64.
+
+    Pairs are multiplied, and nothing is divided, so derivatives are exact beside zeros, to any order.
+    """
+    x = asarray(x)
+    if dtype is None and x.dtype.kind in "iub":
+        dtype = "uint64" if x.dtype.kind == "u" else "int64"
+    x = x if dtype is None else astype(x, dtype)
     axes = normalize_axes(axis, x.ndim)
     kept = tuple(i for i in range(x.ndim) if i not in axes)
     shape = tuple(x.shape[i] for i in kept)
@@ -84,7 +89,9 @@ def prod(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
 
 
 def _centred(x: Any, axis: Any) -> Any:
-    return x - mean(x, axis=axis, keepdims=True)
+    """Deviations from the mean; their conjugates, where they are complex, because a variance is real."""
+    d = x - mean(x, axis=axis, keepdims=True)
+    return conj(d) if d.dtype.kind == "c" else d
 
 
 def _freedom(x_shape: tuple[int, ...], axis: Any, correction: float) -> float:
@@ -169,6 +176,9 @@ def any(xp: Any, x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
 
 def _norm_vjp(g: Any, x: Any, y: Any, x_shape: Any, axis: Any, keepdims: bool, ord: float) -> Any:
     """PyTorch's: for p >= 1 the slope at the origin is 0; for p = inf, equal elements share it."""
+    if x.dtype.kind == "c":
+        size = abs_(x)
+        return _norm_vjp(g, size, y, x_shape, axis, keepdims, ord) * conj(sign(x))
     g, y = unreduced(g, x_shape, axis, keepdims), unreduced(y, x_shape, axis, keepdims)
     if ord == 0:
         return broadcast_to(g * 0, x_shape)

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import math
+from itertools import zip_longest
 from operator import index
 from typing import Any
 
 from ..backend import device as as_device
 from ..backend import owner
 from ..dtypes import dtype as as_dtype
-from ..errors import GradientError, ShapeError
+from ..errors import AxisError, DTypeError, OpError, ShapeError, TransformError
 from ..op import op
-from .creation import full
+from ..tensor import ArrayLike, Tensor
+from .creation import asarray, eye, full, zeros
+from .elementwise import where
 
 
 def normalize_axes(axis: Any, ndim: int) -> tuple[int, ...]:
-    """``axis`` (None: all, an int, or a tuple) as a tuple of non-negative ints; ``ShapeError`` where out of range."""
+    """``axis`` (None: all, an int, or a tuple) as a tuple of non-negative ints; ``AxisError`` where out of range."""
     axes = range(ndim) if axis is None else (axis,) if not isinstance(axis, (tuple, list)) else axis
     out = tuple(a + ndim if a < 0 else a for a in axes)
     if any(not 0 <= a < ndim for a in out) or len(set(out)) != len(out):
-        raise ShapeError(f"axis {axis!r} does not fit {ndim} dimension(s): each must be in [-{ndim}, {ndim}), once")
+        raise AxisError(f"axis {axis!r} does not fit {ndim} dimension(s): each must be in [-{ndim}, {ndim}), once")
     return out
 
 
@@ -34,9 +37,13 @@ def shift_axes(axis: Any, ndim: int) -> Any:
     vjp=lambda g, x_shape: reshape(g, x_shape),
     samples=lambda rng: ((rng.normal(size=(2, 6)),), {"shape": (3, 4)}),
 )
-def reshape(xp: Any, x: Any, /, shape: Any) -> Any:
-    """The same elements in row-major order in another shape; one length may be -1."""
-    return xp.reshape(x, _lengths(shape))
+def reshape(xp: Any, x: Any, /, shape: Any, *, copy: bool | None = None) -> Any:
+    """The same elements in row-major order in another shape; one length may be -1.
+
+    ``copy=True`` copies always, ``copy=False`` raises ``ShapeError`` where the library would have to, None leaves it to the
+    library. No tensor is written through another, so this is about memory alone.
+    """
+    return xp.reshape(x, _lengths(shape), copy=copy)
 
 
 def _lengths(shape: Any) -> tuple[int, ...]:
@@ -44,12 +51,12 @@ def _lengths(shape: Any) -> tuple[int, ...]:
 
 
 @reshape.batch
-def _(batched: Any, x: Any, /, shape: Any) -> Any:
+def _(batched: Any, x: Any, /, shape: Any, copy: bool | None) -> Any:
     shape = _lengths(shape)
     if -1 in shape and 0 not in x.shape:
         known = math.prod(n for n in shape if n != -1)
         shape = tuple(x.size // x.shape[0] // known if n == -1 else n for n in shape)
-    return reshape(x, (x.shape[0], *shape))
+    return reshape(x, (x.shape[0], *shape), copy=copy)
 
 
 def _inverse(axes: Any) -> tuple[int, ...]:
@@ -91,6 +98,57 @@ def _(batched: Any, x: Any, /) -> Any:
     return matrix_transpose(x)
 
 
+@op(composite=True, samples=lambda rng: ((rng.normal(size=(2, 3, 4)),), {"source": 0, "destination": -1}))
+def moveaxis(x: Any, /, source: Any, destination: Any) -> Any:
+    """The axes ``source`` at the places ``destination``, the others in their order; both an int or a tuple."""
+    sources, places = normalize_axes(_lengths(source), x.ndim), normalize_axes(_lengths(destination), x.ndim)
+    if len(sources) != len(places):
+        raise ShapeError(f"moveaxis(): source={source!r} and destination={destination!r} must have the same length")
+    order = [i for i in range(x.ndim) if i not in sources]
+    for place, axis in sorted(zip(places, sources, strict=True)):
+        order.insert(place, axis)
+    return permute_dims(x, tuple(order))
+
+
+@op(
+    linear=("x",),
+    vjp=lambda g, k: tril(g, k=k),
+    samples=lambda rng: ((rng.normal(size=(2, 3, 4)),), {"k": 1}),
+)
+def tril(xp: Any, x: Any, /, *, k: int = 0) -> Any:
+    """The last two axes' lower triangle, up to and with diagonal ``k``; zeros above it."""
+    _needs_matrices("tril", x.shape)
+    return xp.tril(x, k=k)
+
+
+@tril.batch
+def _(batched: Any, x: Any, /, *, k: int) -> Any:
+    _needs_matrices("tril", x.shape[1:])
+    return tril(x, k=k)
+
+
+@op(
+    linear=("x",),
+    vjp=lambda g, k: triu(g, k=k),
+    samples=lambda rng: ((rng.normal(size=(2, 3, 4)),), {"k": 1}),
+)
+def triu(xp: Any, x: Any, /, *, k: int = 0) -> Any:
+    """The last two axes' upper triangle, from and with diagonal ``k``; zeros below it."""
+    _needs_matrices("triu", x.shape)
+    return xp.triu(x, k=k)
+
+
+@triu.batch
+def _(batched: Any, x: Any, /, *, k: int) -> Any:
+    _needs_matrices("triu", x.shape[1:])
+    return triu(x, k=k)
+
+
+def _needs_matrices(name: str, shape: tuple[int, ...]) -> None:
+    if len(shape) < 2:
+        raise ShapeError(f"{name}() needs at least 2 dimensions, got shape {shape}")
+
+
 @op(
     linear=("x",),
     vjp=lambda g, x_shape: reshape(g, x_shape),
@@ -111,7 +169,7 @@ def _(batched: Any, x: Any, /, axis: Any) -> Any:
     vjp=lambda g, x_shape: reshape(g, x_shape),
     samples=lambda rng: ((rng.normal(size=(2, 3)),), {"axis": 1}),
 )
-def expand_dims(xp: Any, x: Any, /, *, axis: Any = 0) -> Any:
+def expand_dims(xp: Any, x: Any, /, axis: Any = 0) -> Any:
     """Insert an axis of length 1 at each position ``axis`` of the result."""
     if isinstance(axis, (tuple, list)):
         for a in sorted(normalize_axes(axis, len(x.shape) + len(axis))):
@@ -121,7 +179,7 @@ def expand_dims(xp: Any, x: Any, /, *, axis: Any = 0) -> Any:
 
 
 @expand_dims.batch
-def _(batched: Any, x: Any, /, *, axis: Any) -> Any:
+def _(batched: Any, x: Any, /, axis: Any) -> Any:
     n = x.ndim - 1 + len(axis) if isinstance(axis, (tuple, list)) else x.ndim
     return expand_dims(x, axis=shift_axes(axis, n))
 
@@ -145,6 +203,33 @@ def align(x: Any, ndim: int) -> Any:
     """A batch of examples, each with axes of length 1 put in front until it has ``ndim``."""
     missing = ndim - (x.ndim - 1)
     return reshape(x, (x.shape[0], *(1,) * missing, *x.shape[1:])) if missing > 0 else x
+
+
+def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape that arrays of these shapes broadcast to; ``ShapeError`` where they do not.
+
+    >>> import jitrench_core as jt
+    >>> jt.broadcast_shapes((3, 1), (4,))
+    (3, 4)
+    """
+    lengths = [_lengths(s) for s in shapes]
+    out = []
+    for column in zip_longest(*(reversed(s) for s in lengths), fillvalue=1):
+        longer = set(column) - {1}
+        if len(longer) > 1:
+            raise ShapeError(
+                f"broadcast_shapes(): {' and '.join(map(str, lengths))} do not broadcast: from the last axis back, lengths "
+                f"must be equal or 1"
+            )
+        out.append(longer.pop() if longer else 1)
+    return tuple(reversed(out))
+
+
+def broadcast_arrays(*arrays: ArrayLike) -> tuple[Tensor, ...]:
+    """Each array, repeated to the shape that all of them broadcast to; ``ShapeError`` where they do not."""
+    every = [asarray(a) for a in arrays]
+    shape = broadcast_shapes(*(x.shape for x in every))
+    return tuple(broadcast_to(x, shape) for x in every)
 
 
 @op(
@@ -183,6 +268,33 @@ def _(batched: Any, x: Any, /, *, axis: Any) -> Any:
     return flip(x, axis=shift_axes(axis, x.ndim - 1))
 
 
+def _negated(shift: Any) -> Any:
+    return tuple(-n for n in shift) if isinstance(shift, (tuple, list)) else -shift
+
+
+@op(
+    linear=("x",),
+    vjp=lambda g, shift, axis: roll(g, _negated(shift), axis=axis),
+    samples=lambda rng: ((rng.normal(size=(2, 3)),), {"shift": 1, "axis": 1}),
+)
+def roll(xp: Any, x: Any, /, shift: Any, *, axis: Any = None) -> Any:
+    """The elements moved on by ``shift`` along ``axis`` (None: in row-major order); what leaves at the end enters at the front.
+
+    ``shift`` and ``axis`` may be tuples of one length.
+    """
+    return xp.roll(x, shift, axis=axis)
+
+
+@roll.batch
+def _(batched: Any, x: Any, /, shift: Any, *, axis: Any) -> Any:
+    if axis is None:
+        return reshape(roll(reshape(x, (x.shape[0], -1)), shift, axis=1), x.shape)
+    several = isinstance(axis, (tuple, list))
+    return roll(
+        x, shift, axis=tuple(shift_axes(a, x.ndim - 1) for a in axis) if several else shift_axes(axis, x.ndim - 1)
+    )
+
+
 def _concat_vjp(g: Any, arrays_shape: Any, axis: Any) -> Any:
     if axis is None:
         pieces = _split(g, [math.prod(s) for s in arrays_shape], 0)
@@ -191,9 +303,14 @@ def _concat_vjp(g: Any, arrays_shape: Any, axis: Any) -> Any:
     return _split(g, [s[axis] for s in arrays_shape], axis)
 
 
+def _part(x: Any, axis: int, k: Any) -> Any:
+    """x[:, :, k], with ``axis`` colons."""
+    return x[(slice(None),) * axis + (k,)]
+
+
 def _split(x: Any, lengths: list[int], axis: int) -> tuple[Any, ...]:
     stops = [sum(lengths[: i + 1]) for i in range(len(lengths))]
-    return tuple(x[(slice(None),) * axis + (slice(b - n, b),)] for b, n in zip(stops, lengths, strict=True))
+    return tuple(_part(x, axis, slice(b - n, b)) for b, n in zip(stops, lengths, strict=True))
 
 
 @op(
@@ -204,6 +321,9 @@ def _split(x: Any, lengths: list[int], axis: int) -> tuple[Any, ...]:
 def concat(xp: Any, /, *arrays: Any, axis: Any = 0) -> Any:
     """Join a sequence of arrays along an axis that they have (None: flatten them first)."""
     return xp.concat(_weak(xp, arrays), axis=axis)
+
+
+concat.__wrapped__ = lambda arrays, /, *, axis=0: None  # as the standard writes it: one sequence
 
 
 def _weak(xp: Any, arrays: tuple[Any, ...]) -> list[Any]:
@@ -222,7 +342,7 @@ def _(batched: Any, /, *arrays: Any, axis: Any) -> Any:
 
 @op(
     linear=("arrays",),
-    vjp={"arrays": lambda g, arrays_shape, axis: _unstack(g, len(arrays_shape), axis)},
+    vjp={"arrays": lambda g, axis: unstack(g, axis=axis)},
     samples=lambda rng: ((rng.normal(size=(2, 3)), rng.normal(size=(2, 3))), {"axis": 1}),
 )
 def stack(xp: Any, /, *arrays: Any, axis: int = 0) -> Any:
@@ -230,9 +350,47 @@ def stack(xp: Any, /, *arrays: Any, axis: int = 0) -> Any:
     return xp.stack(_weak(xp, arrays), axis=axis)
 
 
-def _unstack(g: Any, n: int, axis: int) -> tuple[Any, ...]:
-    (axis,) = normalize_axes(axis, g.ndim)
-    return tuple(g[(slice(None),) * axis + (i,)] for i in range(n))
+stack.__wrapped__ = lambda arrays, /, *, axis=0: None  # as the standard writes it: one sequence
+
+
+def unstack(x: ArrayLike, /, *, axis: int = 0) -> tuple[Tensor, ...]:
+    """The parts of x along ``axis``, without that axis: the reverse of ``stack``.
+
+    All parts' gradients are joined at once, so n parts cost as much as x, not n times as much.
+
+    >>> import jitrench_core as jt
+    >>> jt.unstack(jt.tensor([[1, 2], [3, 4]]), axis=1)
+    (Tensor([1, 3]), Tensor([2, 4]))
+    """
+    x = asarray(x)
+    (axis,) = normalize_axes(axis, x.ndim)
+    return tuple(_part(x, axis, i) for i in range(x.shape[axis]))
+
+
+def split(x: ArrayLike, /, indices_or_sections: Any, axis: int = 0) -> tuple[Tensor, ...]:
+    """x cut along ``axis``: into a number of equal sections, or before each of the indices of a list.
+
+    As ``unstack``, n parts cost as much as x. Raises ``ShapeError`` where the axis does not divide into the sections. (A
+    number is one of sections, as in NumPy; PyTorch takes the size of a part.)
+
+    >>> import jitrench_core as jt
+    >>> [p.tolist() for p in jt.split(jt.arange(6), 3)], [p.tolist() for p in jt.split(jt.arange(6), [1, 4])]
+    ([[0, 1], [2, 3], [4, 5]], [[0], [1, 2, 3], [4, 5]])
+    """
+    x = asarray(x)
+    (axis,) = normalize_axes(axis, x.ndim)
+    n = x.shape[axis]
+    if isinstance(indices_or_sections, (tuple, list)):
+        stops = [*map(index, indices_or_sections), n]
+    else:
+        sections = index(indices_or_sections)
+        if sections < 1 or n % sections:
+            raise ShapeError(
+                f"split(): axis {axis} of length {n} does not divide into {sections} equal section(s): give the indices "
+                f"to cut at, such as split(x, [2, 5])"
+            )
+        stops = [n // sections * (i + 1) for i in range(sections)]
+    return tuple(_part(x, axis, slice(a, b)) for a, b in zip([0, *stops], stops, strict=False))
 
 
 @stack.batch
@@ -249,27 +407,132 @@ def _all_batched(batched: tuple[bool, ...], arrays: tuple[Any, ...]) -> list[Any
     return [x if b else broadcast_to(x, (size, *x.shape)) for x, b in zip(arrays, batched, strict=True)]
 
 
-def _astype_vjp(g: Any, x_dtype: Any) -> Any:
-    if g.dtype.kind == "c":
-        raise GradientError(
-            "differentiating through complex numbers is not implemented yet: astype from real to complex"
+# -- repeating --------------------------------------------------------------------------------------------------------
+
+
+@op(composite=True, samples=lambda rng: ((rng.normal(size=(2, 3)),), {"repetitions": (2, 2)}))
+def tile(x: Any, /, repetitions: Any) -> Any:
+    """x set side by side, ``repetitions`` times along each axis; the shorter of x.shape and repetitions gets ones in front."""
+    times = _lengths(repetitions)
+    if min(times, default=1) < 0:
+        raise ShapeError(f"tile(): repetitions must not be negative, got {repetitions!r}")
+    ndim = max(len(times), x.ndim)
+    times, shape = (1,) * (ndim - len(times)) + times, (1,) * (ndim - x.ndim) + x.shape
+    x = reshape(x, [n for length in shape for n in (1, length)])
+    x = broadcast_to(x, [n for pair in zip(times, shape, strict=True) for n in pair])
+    return reshape(x, [t * n for t, n in zip(times, shape, strict=True)])
+
+
+@op(composite=True, samples=lambda rng: ((rng.normal(size=(2, 3)), 2), {"axis": 1}))
+def repeat(x: Any, repeats: Any, /, *, axis: Any = None) -> Any:
+    """Each element along ``axis`` (None: of the flattened array) ``repeats`` times in a row.
+
+    ``repeats`` is an int, or integers, one for each element. PyTorch calls this ``repeat_interleave``.
+
+    >>> import jitrench_core as jt
+    >>> jt.repeat(jt.tensor([5, 6, 7]), jt.tensor([1, 0, 2]))
+    Tensor([5, 7, 7])
+
+    Raises ``ShapeError`` where the number of repeats does not fit the axis or one is negative.
+    """
+    if axis is None:
+        x, axis = reshape(x, (-1,)), 0
+    (axis,) = normalize_axes(axis, x.ndim)
+    n = x.shape[axis]
+    times = repeats if isinstance(repeats, int) else _counts(repeats, n, axis)
+    if (times if isinstance(times, int) else min(times, default=0)) < 0:
+        raise ShapeError(f"repeat(): repeats must not be negative, got {times}")
+    if not isinstance(times, int):
+        places = [i for i, count in enumerate(times) for _ in range(count)]
+        return _part(x, axis, asarray(places, dtype="int64", device=x.device))
+    before, after = x.shape[: axis + 1], x.shape[axis + 1 :]
+    wide = broadcast_to(expand_dims(x, axis=axis + 1), (*before, times, *after))
+    return reshape(wide, (*before[:-1], n * times, *after))
+
+
+def _counts(repeats: Any, n: int, axis: int) -> Any:
+    """``repeats`` as an int or a list of n ints."""
+    if repeats.dtype.kind not in "iu" or repeats.ndim > 1:
+        raise DTypeError(
+            f"repeat(): repeats must be an int or integers along one axis; got {repeats.dtype} {repeats.shape}"
         )
-    return astype(g, x_dtype)
+    try:
+        counts = repeats.tolist()
+    except TransformError:
+        raise TransformError(
+            "repeat() by numbers that differ between the examples of vmap gives results of different lengths: batch over "
+            "x alone"
+        ) from None
+    if repeats.size == 1:
+        return counts if isinstance(counts, int) else counts[0]
+    if len(counts) != n:
+        raise ShapeError(f"repeat(): {len(counts)} repeats came for axis {axis} of length {n}: one for each element")
+    return counts
+
+
+def meshgrid(*arrays: ArrayLike, indexing: str = "xy") -> tuple[Tensor, ...]:
+    """Coordinates on the grid of 1-d arrays, one array of the grid's shape for each.
+
+    The i-th array runs along axis i; with ``indexing="xy"`` the first two axes are swapped, as for a picture's.
+
+    >>> import jitrench_core as jt
+    >>> [g.shape for g in jt.meshgrid(jt.arange(2), jt.arange(3), indexing="ij")]
+    [(2, 3), (2, 3)]
+    """
+    if indexing not in ("xy", "ij"):
+        raise OpError(f"meshgrid(): indexing must be 'xy' or 'ij', got {indexing!r}")
+    every = [asarray(a) for a in arrays]
+    if any(x.ndim > 1 for x in every):
+        raise ShapeError(f"meshgrid() takes 1-d arrays, got shapes {', '.join(str(x.shape) for x in every)}")
+    if len({x.dtype for x in every}) > 1:
+        raise DTypeError(f"meshgrid() takes arrays of one dtype, got {', '.join(str(x.dtype) for x in every)}")
+    axes = list(range(len(every)))
+    if indexing == "xy" and len(every) > 1:
+        axes[:2] = 1, 0
+    shape = tuple(every[a].size for a in axes)
+    spread = (reshape(x, [-1 if a == i else 1 for a in axes]) for i, x in enumerate(every))
+    return tuple(broadcast_to(x, shape) for x in spread)
+
+
+@op(composite=True, samples=lambda rng: ((rng.normal(size=(2, 3)),), {"k": 1}))
+def diag(x: Any, /, *, k: int = 0) -> Any:
+    """Square matrices with the vectors of x's last axis on their diagonal ``k``, and zeros elsewhere.
+
+    Batched over the leading axes; for the diagonal of a matrix take ``diagonal``. Raises ``ShapeError`` for a 0-d x.
+    """
+    if x.ndim < 1:
+        raise ShapeError("diag() needs a vector, got shape (): it puts the last axis on a diagonal")
+    if k:
+        x = concat([x, zeros((*x.shape[:-1], abs(k)), dtype=x.dtype, device=x.device)], axis=-1)
+    on = eye(x.shape[-1], k=k, dtype="bool", device=x.device)
+    return where(on, expand_dims(x, axis=-1 if k >= 0 else -2), False if x.dtype.kind == "b" else 0)
+
+
+# -- conversions ------------------------------------------------------------------------------------------------------
 
 
 @op(
+    name="astype",
     linear=("x",),
-    vjp=_astype_vjp,
+    vjp=lambda g: g,
     samples=lambda rng: ((rng.normal(size=(2, 3)),), {"dtype": "float64"}),
 )
-def astype(xp: Any, x: Any, /, dtype: Any, *, copy: bool = True) -> Any:
+def _astype(xp: Any, x: Any, /, dtype: Any, *, copy: bool = True) -> Any:
     """The values converted to ``dtype``. A gradient converts back; an integer result has none."""
     return xp.astype(x, owner(type(x)).native_dtype(as_dtype(dtype)), copy=copy)
 
 
-@astype.batch
+@_astype.batch
 def _(batched: Any, x: Any, /, *, dtype: Any, copy: bool) -> Any:
-    return astype(x, dtype, copy=copy)
+    return _astype(x, dtype, copy=copy)
+
+
+def astype(x: ArrayLike, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Tensor:
+    """The values converted to ``dtype``, and moved to ``device`` where one is given; a gradient takes the way back.
+
+    An integer result has no gradient. ``copy=False`` lets the library return the same memory where the dtype fits already.
+    """
+    return _astype(x if device is None else asarray(x).to(device), dtype, copy=copy)
 
 
 @op(linear=("x",), vjp=lambda g, device, source: to_device(g, device=source, source=device), samples=None)

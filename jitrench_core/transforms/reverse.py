@@ -11,6 +11,7 @@ from ..backend import active, owner
 from ..errors import GradientError, OpError, TransformError
 from ..ops.creation import asarray, zeros_like
 from ..tensor import Tensor, leaf
+from .forward import split
 from .tree import flatten
 
 
@@ -70,7 +71,7 @@ def value_and_grad(
         originals = [Tensor(x.data) for x in leaves]
         with graph.enable_grad():
             result = f(*inner, **kwargs)
-        y, aux = result if has_aux else (result, None)
+        y, aux = split(result, has_aux, "grad")
         if isinstance(y, (int, float)):
             raise GradientError(
                 f"grad needs a function that computes with tensors; this one returned the {type(y).__name__} {y!r}, to "
@@ -98,7 +99,7 @@ def value_and_grad(
         shared = has_aux and any(graph.leads_outside(x, nodes) for x in flatten(aux)[0] if type(x) is Tensor)
         none = [None] * len(nodes)
         found: Any = graph.grad([y], nodes, record=None, retain=shared) if y.node is not None else none
-        gradients = [zeros_like(x) if g is None else g for g, x in zip(found, originals, strict=True)]
+        gradients = [zeros_like(x) if g is None else graph.conjugate(g) for g, x in zip(found, originals, strict=True)]
         for node in nodes:
             node.done = True
         trees = [rebuild(gradients[part]) for rebuild, part in rebuilds]

@@ -27,9 +27,19 @@ REFERENCES = {
 }
 
 CASES = {
-    "sum": [((normal(2, 3, 4),), {"axis": (0, -1)}), ((normal(0, 3),), {"axis": 0}), ((normal(3),), {"axis": ()})],
-    "mean": [((normal(2, 3, 4),), {"axis": (0, 2), "keepdims": True})],
+    "sum": [
+        ((np.array([100, 100], np.int8),), {}),
+        ((np.array([200, 100], np.uint8),), {"dtype": "float32"}),
+        ((normal(3) + 1j * normal(3),), {}),
+        ((normal(2, 3, 4),), {"axis": (0, -1)}),
+        ((normal(0, 3),), {"axis": 0}),
+        ((normal(3),), {"axis": ()}),
+    ],
+    "mean": [((normal(3) + 1j * normal(3),), {}), ((normal(2, 3, 4),), {"axis": (0, 2), "keepdims": True})],
     "prod": [
+        ((np.array([100, 100], np.int8),), {}),
+        ((np.array([200, 100], np.uint8),), {"dtype": "float32"}),
+        ((normal(3) + 1j * normal(3),), {}),
         ((normal(2, 3, 4),), {"axis": (0, 2)}),
         ((np.array([2.0, 0.0, 3.0]),), {}),
         ((np.array([0.0, 0.0, 3.0]),), {}),

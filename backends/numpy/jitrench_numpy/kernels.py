@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable
 from functools import partial
@@ -9,8 +10,11 @@ from typing import Any
 
 import numpy as np
 
+import jitrench_core as jt
 from jitrench_core.dtypes import dtype as as_dtype
 from jitrench_core.ops.indexing import joined
+from jitrench_core.ops.scans import single_axis
+from jitrench_core.ops.shapes import normalize_axes
 
 _FLOATS = (np.float64, np.float32)
 
@@ -38,6 +42,10 @@ def _sum(x: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False) ->
     return np.add.reduce(x, axis=axis, dtype=dtype, keepdims=keepdims)
 
 
+def _prod(x: Any, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
+    return np.prod(x, axis=axis, dtype=None if dtype is None else as_dtype(dtype).name, keepdims=keepdims)
+
+
 def _mean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     if x.dtype == np.float16:
         return np.mean(x, axis=axis, keepdims=keepdims)  # adds up in float32, where float16 ends at 65,504
@@ -55,6 +63,11 @@ def _sum_to(x: Any, shape: Any) -> Any:
     if lead < 0 or any(n not in (1, m) for n, m in zip(shape, x.shape[lead:], strict=True)):
         raise ValueError(f"{shape} does not broadcast to the shape {x.shape} of x")
     axes = tuple([i for i, n in enumerate(x.shape) if i < lead or (shape[i - lead] == 1 and n != 1)])
+    if axes == (x.ndim - 1,) and 1 < x.shape[-1] < 8 and x.size > 1000 and x.dtype.kind in "fc":
+        total = x[..., 0] + x[..., 1]  # 0.6 ms for (512, 1000, 3), 6.9 by np.add.reduce
+        for i in range(2, x.shape[-1]):
+            total += x[..., i]
+        return total.reshape(shape)
     return np.add.reduce(x, axis=axes).reshape(shape)
 
 
@@ -77,8 +90,8 @@ def _log_softmax(x: Any, axis: Any = -1) -> Any:
     return shifted - np.log(np.add.reduce(np.exp(shifted), axis=axis, keepdims=True))
 
 
-def _reshape(x: Any, shape: Any) -> Any:
-    y = x.reshape(shape)
+def _reshape(x: Any, shape: Any, copy: bool | None = None) -> Any:
+    y = x.reshape(shape) if copy is None else np.reshape(x, shape, copy=copy)
     return y if y.ndim else y[()]
 
 
@@ -109,16 +122,113 @@ def _setitem(x: Any, value: Any, *indices: Any, key: Any) -> Any:
     return y
 
 
+def _add_at(z: Any, key: Any, value: Any) -> None:
+    """By flat places where many rows are met, a third to a half of the time: 1.4 ms for 8,192 of (5000, 64), 4.0 by np.add.at."""
+    if z.ndim > 1 and 4 * value.size > z.size > 1000:
+        places = np.arange(z.size).reshape(z.shape)[key]
+        np.add.at(z.reshape(-1), places.reshape(-1), np.broadcast_to(value, places.shape).reshape(-1))
+    else:
+        np.add.at(z, key, value)
+
+
+def _scatter_extremum(x: Any, value: Any, *indices: Any, key: Any, largest: bool) -> Any:
+    y = np.array(x)
+    (np.maximum if largest else np.minimum).at(y, joined(key, indices), value)
+    return y
+
+
 def _scatter_pieces(*arrays: Any, shape: Any, dtype: Any, keys: Any) -> Any:
     z = np.zeros(shape, as_dtype(dtype).name)
     i = 0
     for key, n in keys:
-        if n:
-            np.add.at(z, joined(key, arrays[i + 1 : i + 1 + n]), arrays[i])
+        indices = arrays[i + 1 : i + 1 + n]
+        if all(a.dtype == bool for a in indices):  # no place comes twice: half the time
+            z[joined(key, indices)] += arrays[i]
         else:
-            z[key] += arrays[i]
+            _add_at(z, joined(key, indices), arrays[i])
         i += 1 + n
     return z
+
+
+def _special(function: Callable[..., Any], scalar: Callable[[float], float]) -> Callable[..., Any]:
+    """Of few elements math's function: 64 ns each, where the generic forward takes 40 us. Many go in pieces that stay in the
+    cache: 42 ns each, 52 as a whole."""
+    forward = function.op.forward  # type: ignore[attr-defined]
+
+    def kernel(x: Any) -> Any:
+        if x.dtype.kind != "f":
+            return forward(np, x)  # its error
+        if not x.shape:
+            return x.dtype.type(scalar(x))
+        if x.size <= 512:
+            return np.array([scalar(v) for v in x.ravel().tolist()], x.dtype).reshape(x.shape)
+        flat = x.reshape(-1)
+        y = np.empty_like(flat)
+        for start in range(0, len(flat), 8192):
+            y[start : start + 8192] = forward(np, flat[start : start + 8192])
+        return y.reshape(x.shape)
+
+    return kernel
+
+
+def _argsort(x: Any, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
+    """As sorting's own, but that a million distinct floats take 34 ms, of which the look for equal ones is 8; stably 110."""
+    if descending:
+        return x.shape[axis] - 1 - np.flip(_argsort(np.flip(x, axis), axis, stable=stable), axis)
+    if stable and x.dtype.kind == "f" and x.size > 1000:
+        order = np.argsort(x, axis)
+        placed = np.moveaxis(np.take_along_axis(x, order, axis), axis, -1)
+        # NaNs stand last and equal nothing
+        stable = bool((placed[..., 1:] == placed[..., :-1]).any() or np.isnan(placed[..., -1]).any())
+        if not stable:
+            return order.astype(np.int64, copy=False)
+    return np.argsort(x, axis, stable=stable).astype(np.int64, copy=False)
+
+
+def _topk_indices(x: Any, k: int, axis: int = -1, largest: bool = True) -> Any:
+    """By a partition, where k is small: 10 of a million in 2.5 ms, 115 by sorting. Ties across its edge are sorted."""
+    n = x.shape[axis]
+    if 0 < k < n // 8 and n > 1000:
+        rows = np.moveaxis(x, axis, -1)
+        edge = np.partition(rows, n - k if largest else k - 1)[..., n - k if largest else k - 1, None]
+        hit = rows >= edge if largest else rows <= edge
+        if (np.count_nonzero(hit, axis=-1) == k).all():
+            found = np.nonzero(hit)[-1].reshape((*rows.shape[:-1], k))
+            order = _argsort(np.take_along_axis(rows, found, -1), -1, largest)
+            return np.moveaxis(np.take_along_axis(found, order, -1), -1, axis).astype(np.int64, copy=False)
+    return _argsort(x, axis, largest)[(*(slice(None),) * (axis % x.ndim), slice(0, k))]
+
+
+def _running(name: str, accumulate: Any, first: float) -> Any:
+    """NumPy's running result along an axis: a million products take 2.4 ms, 27 in log2(n) steps."""
+
+    def kernel(x: Any, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Any:
+        axis = single_axis(name, x.shape, axis)
+        y = accumulate(x, axis, None if dtype is None else as_dtype(dtype).name)
+        if include_initial:
+            y = np.concatenate([np.full_like(y, first, shape=(*y.shape[:axis], 1, *y.shape[axis + 1 :])), y], axis)
+        return y
+
+    return kernel
+
+
+def _cumulative_logsumexp(x: Any, axis: int | None = None) -> Any:
+    """29 ms for a million elements, 290 in log2(n) steps."""
+    return np.logaddexp.accumulate(x, single_axis("cumulative_logsumexp", x.shape, axis))
+
+
+def _running_place(accumulate: Any) -> Any:
+    def kernel(x: Any, axis: int = -1) -> Any:
+        (axis,) = normalize_axes(axis, x.ndim)
+        hit = (x == accumulate(x, axis)) | (x != x)
+        places = np.arange(x.shape[axis], dtype=np.int64).reshape((-1, *(1,) * (x.ndim - axis - 1)))
+        return np.maximum.accumulate(np.where(hit, places, 0), axis)
+
+    return kernel
+
+
+def _isin(x1: Any, x2: Any, invert: bool = False) -> Any:
+    return np.isin(x1, x2, invert=invert)[()]
 
 
 def _advance_counter(counter: Any, blocks: int) -> Any:
@@ -190,7 +300,7 @@ KERNELS: dict[str, Any] = {
     "sum_to": _sum_to,
     "max": _max,
     "min": _min,
-    "prod": partial(np.prod),
+    "prod": _prod,
     "softmax": _softmax,
     "log_softmax": _log_softmax,
     "reshape": _reshape,
@@ -200,10 +310,22 @@ KERNELS: dict[str, Any] = {
     "astype": _astype,
     "getitem": _getitem,
     "setitem": _setitem,
+    "scatter_extremum": _scatter_extremum,
     "scatter_pieces": _scatter_pieces,
+    "erf": _special(jt.erf, math.erf),
+    "erfc": _special(jt.erfc, math.erfc),
+    "argsort": _argsort,
+    "topk_indices": _topk_indices,
+    "cumulative_sum": _running("cumulative_sum", np.cumsum, 0),
+    "cumulative_prod": _running("cumulative_prod", np.cumprod, 1),
+    "cumulative_logsumexp": _cumulative_logsumexp,
+    "cummax_indices": _running_place(np.maximum.accumulate),
+    "cummin_indices": _running_place(np.minimum.accumulate),
+    "isin": _isin,
     "advance_counter": _advance_counter,
     "random_bits": _random_bits,
     "random_uniform": _random_uniform,
     "random_normal": _random_normal,
     "random_order": _random_order,
+    "unique_values": partial(np.unique, equal_nan=False),  # in order, which np.unique_values is not since 2.3
 }

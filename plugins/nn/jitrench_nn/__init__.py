@@ -18,7 +18,8 @@ from typing import Any
 
 from jitrench_core import hookimpl
 
-from .functional import apply, init
+from . import functional, kernels, ops
+from .functional import cross_entropy, mse_loss
 from .initializers import (
     he_normal,
     he_uniform,
@@ -30,7 +31,8 @@ from .initializers import (
     zeros,
 )
 from .layers import Linear
-from .losses import accuracy, cross_entropy, mse_loss
+from .metrics import accuracy
+from .models import apply, init
 from .weights import WeightsError, load, save
 
 __version__ = "0.1.0"
@@ -41,6 +43,7 @@ __all__ = [
     "accuracy",
     "apply",
     "cross_entropy",
+    "functional",
     "he_normal",
     "he_uniform",
     "init",
@@ -63,5 +66,11 @@ def register_layers(register: Any) -> None:
 
 @hookimpl
 def register_ops(register: Any) -> None:
-    register(mse_loss)
-    register(cross_entropy)
+    for function in ops.own().values():
+        register(function)
+
+
+@hookimpl
+def register_kernels(register: Any) -> None:
+    for name, file in kernels.NUMPY.items():
+        register(name, "numpy", kernels.on_first_use(file, name))

@@ -1,101 +1,144 @@
-"""A model is a plain function that calls layers: ``init`` makes its parameters, ``apply`` runs it on them."""
+"""Every op of jitrench-nn, and those of the core that belong beside them: ``jitrench_nn.functional.gelu``.
+
+The same functions are found as ``jt.ops.gelu``. Names are PyTorch's; ``axis`` is its ``dim``, and arrays come before attributes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from jitrench_core import log_softmax, relu, sigmoid, softmax, softplus, tanh
 
-import jitrench_core as jt
-from jitrench_core.dtypes import dtype as as_dtype
-from jitrench_core.layer import Layer, LayerError, Scope, explain_input
+from .ops.activations import (
+    celu,
+    elu,
+    gelu,
+    glu,
+    hardshrink,
+    hardsigmoid,
+    hardswish,
+    hardtanh,
+    leaky_relu,
+    log_sigmoid,
+    mish,
+    prelu,
+    relu6,
+    selu,
+    silu,
+    softmin,
+    softshrink,
+    softsign,
+    tanhshrink,
+)
+from .ops.attention import scaled_dot_product_attention
+from .ops.conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, conv_transpose3d
+from .ops.dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d
+from .ops.embedding import embedding
+from .ops.interpolate import interpolate
+from .ops.losses import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    cosine_embedding_loss,
+    cosine_similarity,
+    cross_entropy,
+    gaussian_nll_loss,
+    hinge_embedding_loss,
+    huber_loss,
+    kl_div,
+    l1_loss,
+    margin_ranking_loss,
+    mse_loss,
+    nll_loss,
+    poisson_nll_loss,
+    smooth_l1_loss,
+)
+from .ops.normalization import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
+from .ops.pooling import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool3d,
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+    adaptive_max_pool3d,
+    avg_pool1d,
+    avg_pool2d,
+    avg_pool3d,
+    max_pool1d,
+    max_pool2d,
+    max_pool3d,
+)
+from .ops.unfolding import fold, unfold
 
-Params = dict[str, Any]
-
-
-def init(model: Callable[..., Any], *examples: Any, seed: int = 0, dtype: Any = None, device: Any = None) -> Params:
-    """Run ``model`` once on examples of its inputs, and return the parameters that it needs.
-
-    An example is a shape, in which None stands for a length that does not matter, ``(None, 784)``; or a Tensor or an
-    array. Shapes of parameters follow from it. They take the dtype and device of the first floating-point Tensor or array,
-    else float64 on the default device; ``dtype`` and ``device`` say otherwise. The result is a dict in the order of use,
-    ``{"Linear_1": {"weight": Tensor, "bias": Tensor}, "Linear_2": ...}``, of leaf Tensors named ``"Linear_1.weight"``. One
-    ``seed`` gives the same numbers on every backend.
-
-    Raises ``LayerError`` for an example that is neither, for a model that cannot be called, and whatever the model raises on inputs of these shapes.
-
-    >>> import jitrench_nn as nn
-    >>> params = nn.init(lambda x: nn.Linear(2)(x), (None, 3), seed=0)
-    >>> {name: tensor.shape for name, tensor in params["Linear_1"].items()}
-    {'weight': (2, 3), 'bias': (2,)}
-    """
-    _check_model("init(model, *examples)", model)
-    arrays = [jt.asarray(e) for e in examples if hasattr(e, "shape")]
-    if dtype is None:
-        dtype = next((a.dtype for a in arrays if a.dtype.kind == "f"), jt.float64)
-    if device is None and arrays:
-        device = arrays[0].device
-    inputs = [_example(e, i, dtype, device) for i, e in enumerate(examples)]
-    if not inputs:
-        raise LayerError("init() needs an example of the model's input: nn.init(model, (None, 784)), or a Tensor")
-    tree: Params = {}
-    generator = jt.random.Generator(seed, device=device)
-    with jt.no_grad(), Scope(tree, generator=generator, dtype=as_dtype(dtype), device=device):
-        model(*inputs)
-    return tree
-
-
-def _example(example: Any, i: int, dtype: Any, device: Any) -> jt.Tensor:
-    """An input of the model: the example itself, or zeros of its shape; where that says None, of length 1."""
-    if hasattr(example, "shape"):
-        x = jt.asarray(example, device=device)
-        return x.astype(dtype) if x.dtype.kind == "f" else x
-    if isinstance(example, (tuple, list)) and all(
-        n is None or (isinstance(n, int) and not isinstance(n, bool) and n >= 0) for n in example
-    ):
-        return jt.zeros(tuple(1 if n is None else n for n in example), dtype=dtype, device=device)
-    if example is None or (isinstance(example, int) and not isinstance(example, bool)):
-        hint = ". A shape is one tuple" + (f", such as (None, {example})" if example else "")
-    elif isinstance(example, list):
-        hint = ". Of data make a Tensor, jt.tensor(...)"
-    else:
-        hint = ""
-    raise LayerError(
-        f"init(): example {i} must be a shape such as (None, 784), a Tensor or an array; got {type(example).__name__} "
-        f"{example!r:.60}{hint}"
-    )
-
-
-def _check_model(who: str, model: Any) -> None:
-    """A model is a function or a layer."""
-    if isinstance(model, type) and issubclass(model, Layer):
-        raise LayerError(f"{who}: the model is the class {model.__name__}; make a layer of it, {model.__name__}(...)")
-    if not callable(model):
-        raise LayerError(f"{who}: the model comes first, a function or a layer; got {type(model).__name__}")
-
-
-def apply(model: Callable[..., Any], params: Mapping[str, Any], *inputs: Any, **kwargs: Any) -> Any:
-    """Run ``model`` with ``params`` on ``inputs``; arrays become Tensors, without a copy. Returns what the model returns.
-
-    Raises ``NotFoundError`` for a parameter that is missing, ``LayerError`` for one that no layer asks for, ``ShapeError``
-    and ``DTypeError`` where inputs do not fit the parameters; each names the layer. ``LayerError`` also says where an input is
-    used as a Tensor and is none: lists and numbers are passed to the model as they are.
-
-    >>> import jitrench_core as jt
-    >>> import jitrench_nn as nn
-    >>> model = lambda x: nn.Linear(1, bias=False)(x)
-    >>> nn.apply(model, {"Linear_1": {"weight": jt.tensor([[1.0, 2.0]])}}, jt.tensor([[3.0, 4.0]]))
-    Tensor([[11.]])
-    """
-    _check_model("apply(model, params, x)", model)
-    if type(params) is not dict and not isinstance(params, Mapping):
-        raise LayerError(
-            f"apply(model, params, x): params must be the dict that nn.init returned; got {type(params).__name__}"
-        )
-    with Scope(params):
-        try:
-            return model(
-                *[jt.asarray(x) if type(x) is not jt.Tensor and hasattr(x, "shape") else x for x in inputs], **kwargs
-            )
-        except AttributeError as e:
-            explain_input(e, inputs, "apply(model, params, x)")
-            raise
+__all__ = [
+    "adaptive_avg_pool1d",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool3d",
+    "adaptive_max_pool1d",
+    "adaptive_max_pool2d",
+    "adaptive_max_pool3d",
+    "alpha_dropout",
+    "avg_pool1d",
+    "avg_pool2d",
+    "avg_pool3d",
+    "batch_norm",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "celu",
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
+    "cosine_embedding_loss",
+    "cosine_similarity",
+    "cross_entropy",
+    "dropout",
+    "dropout1d",
+    "dropout2d",
+    "dropout3d",
+    "elu",
+    "embedding",
+    "fold",
+    "gaussian_nll_loss",
+    "gelu",
+    "glu",
+    "group_norm",
+    "hardshrink",
+    "hardsigmoid",
+    "hardswish",
+    "hardtanh",
+    "hinge_embedding_loss",
+    "huber_loss",
+    "instance_norm",
+    "interpolate",
+    "kl_div",
+    "l1_loss",
+    "layer_norm",
+    "leaky_relu",
+    "log_sigmoid",
+    "log_softmax",
+    "margin_ranking_loss",
+    "max_pool1d",
+    "max_pool2d",
+    "max_pool3d",
+    "mish",
+    "mse_loss",
+    "nll_loss",
+    "poisson_nll_loss",
+    "prelu",
+    "relu",
+    "relu6",
+    "rms_norm",
+    "scaled_dot_product_attention",
+    "selu",
+    "sigmoid",
+    "silu",
+    "smooth_l1_loss",
+    "softmax",
+    "softmin",
+    "softplus",
+    "softshrink",
+    "softsign",
+    "tanh",
+    "tanhshrink",
+    "unfold",
+]

@@ -1,0 +1,89 @@
+"""Attention."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jitrench_core as jt
+
+from .dropout import dropout
+
+
+def _sample(rng: Any) -> Any:
+    return (rng.normal(size=(2, 3, 4)), rng.normal(size=(2, 5, 4)), rng.normal(size=(2, 5, 6))), {}
+
+
+@jt.op(composite=True, samples=_sample)
+def scaled_dot_product_attention(
+    q: Any,
+    k: Any,
+    v: Any,
+    attn_mask: Any = None,
+    /,
+    *,
+    is_causal: bool = False,
+    scale: float | None = None,
+    dropout_p: float = 0.0,
+    generator: Any = None,
+) -> Any:
+    """softmax(q @ k.mT * scale + mask) @ v (Vaswani et al., 2017).
+
+    ``q`` has shape (..., queries, width), ``k`` (..., keys, width) and ``v`` (..., keys, width of the result); leading axes
+    broadcast. ``attn_mask`` broadcasts to (..., queries, keys): booleans, true where a query may look, or numbers that are
+    added. ``is_causal`` lets query i look at the keys 0 to i. ``scale`` None is 1 / sqrt(width). ``dropout_p`` drops weights, drawn
+    from ``generator``, as ``dropout`` does. A query that may look nowhere gives 0, and gradients of 0.
+
+    Raises ``ShapeError`` where shapes do not fit, ``DTypeError`` for a mask of integers, and ``OpError`` for a mask together with ``is_causal``.
+
+    >>> import jitrench_core as jt
+    >>> q = k = jt.eye(2)
+    >>> scaled_dot_product_attention(q, k, jt.tensor([[1.0], [2.0]]), is_causal=True, scale=0.0)
+    Tensor([[1. ],
+            [1.5]])
+    """
+    q, k, v = jt.asarray(q), jt.asarray(k), jt.asarray(v)
+    _check(q, k, v)
+    scores = (q * (1.0 / math.sqrt(q.shape[-1] or 1) if scale is None else scale)) @ k.mT
+    if is_causal:
+        if attn_mask is not None:
+            raise jt.OpError(
+                "scaled_dot_product_attention(): is_causal=True is a mask of its own: leave attn_mask out, or put both into it"
+            )
+        rows = jt.arange(q.shape[-2], device=q.device)
+        columns = jt.arange(k.shape[-2], device=q.device)
+        scores = jt.where(columns <= jt.expand_dims(rows, axis=-1), scores, -math.inf)
+        weights = jt.softmax(scores, axis=-1)
+    elif attn_mask is None:
+        weights = jt.softmax(scores, axis=-1)
+    else:
+        weights = _masked_softmax(scores, jt.asarray(attn_mask))
+    if dropout_p:
+        weights = dropout(weights, p=dropout_p, generator=generator)
+    return weights @ v
+
+
+def _check(q: Any, k: Any, v: Any) -> None:
+    if min(q.ndim, k.ndim, v.ndim) < 2 or q.shape[-1] != k.shape[-1] or k.shape[-2] != v.shape[-2]:
+        raise jt.ShapeError(
+            f"scaled_dot_product_attention(): q has shape {q.shape}, k {k.shape} and v {v.shape}; expected "
+            f"(..., queries, width), (..., keys, width) and (..., keys, width of the result)"
+        )
+
+
+def _masked_softmax(scores: Any, mask: Any) -> Any:
+    """The softmax over the last axis; zero, and not NaN, where every element is masked."""
+    if mask.dtype.kind not in "bf":
+        raise jt.DTypeError(
+            f"scaled_dot_product_attention(): attn_mask has dtype {mask.dtype}; expected booleans, true where a query may "
+            f"look, or floating-point numbers to add"
+        )
+    try:
+        scores = jt.where(mask, scores, -math.inf) if mask.dtype.kind == "b" else scores + mask
+    except jt.ShapeError as e:
+        raise jt.ShapeError(
+            f"scaled_dot_product_attention(): attn_mask has shape {mask.shape}; expected one that broadcasts to "
+            f"(..., queries, keys), here {scores.shape}"
+        ) from e
+    nowhere = jt.max(scores.detach(), axis=-1, keepdims=True) == -math.inf
+    return jt.where(nowhere, 0.0, jt.softmax(jt.where(nowhere, 0.0, scores), axis=-1))
