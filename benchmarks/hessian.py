@@ -1,6 +1,6 @@
 """Hessians, gradients and products, side by side in one run: JITrench, closed forms in NumPy and, where installed, PyTorch.
 
-    python benchmarks/hessian.py --repeat 50
+    tox run -e bench-hessian-torch -- --repeat 50
 
 The function is Rosenbrock's of 50 variables, in float64. PyTorch computes its Hessian in each way that it offers, and the
 fastest counts. Samplers take turns and minima are compared, as in eager.py, whose helpers these are.

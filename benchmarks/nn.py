@@ -1,6 +1,6 @@
 """Speed of jitrench-nn's ops, forward and backward, beside PyTorch's, in one run and with as many threads.
 
-    python benchmarks/nn.py --repeat 50 --only layer-norm
+    tox run -e bench-nn-torch -- --repeat 50 --only layer-norm
 
 The manner is eager.py's, whose tools these are: samplers take turns, ratios are those of the minima. Numbers are float32.
 """

@@ -26,6 +26,7 @@ from .explain import caller
 from .graph import DONE, ONLY_G, SAME, MultiNode, Node, Piece
 from .op import Op
 from .tensor import Tensor
+from .transforms.checkpointing import is_checkpointed
 
 KINDS = ("nan", "inf")
 
@@ -51,7 +52,7 @@ class detect_anomaly:
     """
 
     def __init__(self, check: str | Iterable[str] = KINDS) -> None:
-        self.check = (check,) if isinstance(check, str) else tuple(check)
+        self.check: Any = tuple(check) if hasattr(check, "__iter__") and not isinstance(check, str) else (check,)
         if not self.check or not set(self.check) <= set(KINDS):
             raise OpError(f"detect_anomaly(check={check!r}): expected 'nan', 'inf' or both, ('nan', 'inf')")
 
@@ -73,12 +74,13 @@ class detect_anomaly:
 class Block:
     """What one ``with`` block has seen so far, in words."""
 
-    __slots__ = ("came_in", "check", "origin")
+    __slots__ = ("came_in", "check", "origin", "place")
 
     def __init__(self, check: tuple[str, ...]) -> None:
         self.check = check
         self.came_in = ""  # the first use of a NaN that no operation made
-        self.origin = ""  # the first op inside what the user called that made one
+        self.origin = ""  # the first op inside what the user called that made one, and where that is
+        self.place = ""
 
 
 _blocks: ContextVar[tuple[Block, ...]] = ContextVar("anomaly_blocks", default=())
@@ -104,9 +106,12 @@ def _observe(op: Op, compute: Callable[[], Any], call: Call) -> Any:
     if found:
         made = [kind for kind in found if _is_new(kind, op, result, call.operands)]
         if made and not nested:
-            raise AnomalyError(call.told(op, result, found, block.origin))
+            own_rule = block.origin and block.place != caller()
+            inner = f"\n    at {block.place}" if own_rule else ""
+            raise AnomalyError(call.told(op, result, found, block.origin + inner))
         if made and not block.origin:
             block.origin = f"{op.name}() of {'; '.join(_describe(name, x) for name, x in call.operands)}"
+            block.place = caller()
         if not made and not nested and not block.came_in and "nan" in found:
             block.came_in = (
                 f"no operation in this block made a NaN: it came in from outside, and {op.name}() was the first to use it\n"
@@ -187,7 +192,10 @@ def _pull_all(op: Op, node: Any, g: Any, record: bool, needed: Any) -> list[tupl
             steps = _PULL_ALL(op, node, g, record, needed)
             return {i: r for i, r, plan, _ in steps if plan is DONE}
 
-        _observe(op, together, RuleCall(node, g, None))
+        if is_checkpointed(op):  # each op in it is judged, at its own line
+            together()
+        else:
+            _observe(op, together, RuleCall(node, g, None))
     done: list[tuple[int, Any, Any, int]] = []
     for i, rule, plan, k in steps:
         parent = node.parents[i]

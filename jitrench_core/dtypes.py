@@ -7,6 +7,7 @@ Each backend maps these names to its native types and back.
 
 from __future__ import annotations
 
+import sys
 from typing import Any, final
 
 from .errors import DTypeError, suggest
@@ -42,6 +43,11 @@ class DType:
 
     def __reduce__(self) -> str | tuple[Any, ...]:
         return dtype, (self.name,)
+
+    @property
+    def __numpy_dtype__(self) -> Any:
+        """NumPy's type of this name: NumPy 2.4 and later ask for it, as in ``np.zeros(3, dtype=x.dtype)``."""
+        return sys.modules["numpy"].dtype(self.name)
 
 
 bool_ = DType("bool", "b", 8)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from linecache import getline
 from typing import TYPE_CHECKING, Any
 
 from .backend import owner
@@ -31,7 +30,9 @@ def explain(op: Op, error: Exception, arrays: tuple[Any, ...]) -> None:
         ) from error
     if op.check_rule is not None:
         op.check_rule(*arrays)
-    ours = {ValueError: ShapeError, IndexError: BoundsError, TypeError: DTypeError}.get(type(error))
+    known = {ValueError: ShapeError, IndexError: BoundsError, TypeError: DTypeError, OverflowError: DTypeError}
+    # NumPy's ufuncs raise children of TypeError
+    ours: type[Exception] | None = DTypeError if isinstance(error, TypeError) else known.get(type(error))
     ours = AxisError if type(error).__name__ == "AxisError" else ours
     if op.owner == "jitrench-core" and ours is not None:
         raise ours(f"{op.name}(): {error}. Operands: {describe(arrays)}.") from error
@@ -65,6 +66,8 @@ def freed_error(node: Any) -> FreedGraphError:
 
 def caller() -> str:
     """``train.py:12, in loss: y = jt.log(x)``: the nearest frame outside JITrench and its plugins."""
+    from linecache import getline  # with tokenize, a thirtieth of the time to import the core
+
     frame: Any = sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0].startswith("jitrench_"):
         frame = frame.f_back

@@ -1,5 +1,7 @@
 """``jt.fft``: Fourier transforms, under the Array API standard's names. ``jitrench_core.ops.fourier`` holds the ops."""
 
+from typing import TYPE_CHECKING
+
 from .ops.fourier import (
     fft,
     fftfreq,
@@ -16,6 +18,14 @@ from .ops.fourier import (
     rfftfreq,
     rfftn,
 )
+
+if not TYPE_CHECKING:  # a type checker knows the names that are
+
+    def __getattr__(name: str) -> object:
+        from .spellings import missing
+
+        raise missing(__name__, name)
+
 
 __all__ = [
     "fft",

@@ -311,13 +311,13 @@ def _mark() -> Freed:
 
 
 def _count(roots: Iterable[Any]) -> tuple[dict[Any, int], list[Any]]:
-    """How many recorded consumers each reachable node has; and the leaves."""
+    """How many recorded consumers each reachable node has; and the leaves, with transforms' arguments that lie on top of a graph."""
     counts = dict.fromkeys(roots, 0)
     stack = list(counts)
     leaves = []
     while stack:
         node = stack.pop()
-        if not node.parents:
+        if not node.parents or type(node) is Identity:
             leaves.append(node)
         for parent in node.parents:
             if parent is not None:

@@ -6,14 +6,14 @@ argument names where they differ. NumPy itself is never imported here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache, reduce
 from typing import Any
 
 from . import backend as backends
 from . import registry
 from .backend import owner
-from .errors import CopyError, DTypeError, GradientError, NotFoundError, OpError, TransformError, suggest
+from .errors import CopyError, DTypeError, GradientError, NotFoundError, OpError, ShapeError, TransformError, suggest
 from .tensor import Tensor
 
 # -- DLPack -----------------------------------------------------------------------------------------------------------
@@ -55,7 +55,10 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> T
         )
     host = home.backend
     options = {} if copy is None else {"copy": copy}
-    array = host.asarray(host.xp.from_dlpack(x, **options), index=home.index)
+    try:
+        array = host.asarray(host.xp.from_dlpack(x, **options), index=home.index)
+    except (BufferError, RuntimeError) as e:  # a dtype or layout that one of the two does not have, or copy=False
+        raise CopyError(f"from_dlpack() of this {type(x).__module__}.{type(x).__qualname__}: {e}") from e
     made = Tensor(array)
     return made if target is None else made.to(target)
 
@@ -71,9 +74,16 @@ def _dlpack(
 ) -> Any:
     """The values for another library, which may share their memory: ``torch.from_dlpack(t)``.
 
-    A read-only view is copied for a consumer that does not know of such.
+    A read-only view is copied for a consumer that does not know of such, and so is one that runs backwards, such as
+    ``jt.flip`` gives: PyTorch ends the whole process at a negative stride.
     """
     array = _exported(self)
+    if any(step < 0 for step in getattr(array, "strides", None) or ()):
+        if copy is False:
+            raise CopyError(
+                "this tensor is a view that runs backwards, which DLPack hands over as a copy: leave copy=False out"
+            )
+        array, copy = array.copy(), None
     options = {"stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy}
     given = {key: value for key, value in options.items() if value is not None}
     try:
@@ -154,7 +164,14 @@ def _array_ufunc(self: Tensor, ufunc: Any, method: str, /, *inputs: Any, **optio
             raise _no_method(name, method, options)
         call = _divmod if name == "divmod" else _ours(UFUNCS.get(name, name), f"np.{name}")
         call = _KNOWN[ufunc] = _compared(call) if name in _COMPARISONS else call
-    return call(*inputs)
+    return call(*(_arrays(inputs) if list in map(type, inputs) else inputs))
+
+
+def _arrays(operands: Iterable[Any]) -> list[Any]:
+    """Lists and tuples of numbers as tensors beside the Tensor among the operands, as NumPy takes them."""
+    operands = list(operands)
+    device = next((x.device for x in operands if type(x) is Tensor), None)
+    return [_ours("asarray")(x, device=device) if isinstance(x, (list, tuple)) else x for x in operands]
 
 
 _COMPARISONS = ("less", "less_equal", "greater", "greater_equal", "equal", "not_equal")
@@ -181,7 +198,8 @@ def _no_method(name: str, method: str, options: Mapping[str, Any]) -> OpError:
     elif method == "outer":
         write = f"jt.{ours}(x[:, None], y)"
     elif method == "at":
-        write = "x[indices] = value"
+        way = {"add": "add", "multiply": "multiply", "maximum": "max", "minimum": "min"}.get(name)
+        write = f"x.at[indices].{way}(value)" if way else "x[indices] = value"
     elif "out" in options:
         return OpError(
             f"np.{name}(..., out=...) and in-place operators of an array do not take Tensors: write a = jt.{ours}(a, t), for "
@@ -194,7 +212,7 @@ def _no_method(name: str, method: str, options: Mapping[str, Any]) -> OpError:
 # -- NumPy's functions ------------------------------------------------------------------------------------------------
 
 # NumPy's name -> "OURS | ARRAYS | OTHERS", in NumPy's order: "a:b" where our name of it is b, "-a" where it must keep its default.
-# Nothing before the first bar: ours has the same name.
+# Nothing before the first bar: ours has the same name. An array parameter "+a" is a sequence of arrays.
 FUNCTIONS: dict[str, str] = {
     # reductions
     "sum": "|a|axis dtype -out keepdims -initial -where",
@@ -223,8 +241,8 @@ FUNCTIONS: dict[str, str] = {
     "flip": "|m|axis",
     "roll": "|a|shift axis",
     "tile": "|A|reps:repetitions",
-    "concatenate": "concat|arrays|axis -out -dtype -casting",
-    "stack": "|arrays|axis -out -dtype -casting",
+    "concatenate": "concat|+arrays|axis -out -dtype -casting",
+    "stack": "|+arrays|axis -out -dtype -casting",
     "unstack": "|x|axis",
     "broadcast_to": "|array|shape -subok",
     "broadcast_arrays": "|*args|-subok",
@@ -236,17 +254,14 @@ FUNCTIONS: dict[str, str] = {
     "pad": "|array|pad_width mode constant_values",
     # products
     "dot": "|a b|-out",
-    "outer": "|a b|-out",
     "kron": "|a b|",
     "cross": "|a b|-axisa -axisb -axisc axis",
     "tensordot": "|a b|axes",
-    "einsum": "|subscripts *operands|-out optimize",
+    "einsum": "|subscripts *operands|-out -optimize",
     # choosing, sorting, sets
     "take_along_axis": "|arr indices|axis",
     "nonzero": "|a|",
     "searchsorted": "|a v|side sorter",
-    "sort": "|a|axis -kind -order stable",
-    "argsort": "|a|axis -kind -order stable",
     "isin": "|element test_elements|-assume_unique invert -kind",
     "unique_values": "|x|",
     "unique_counts": "|x|",
@@ -277,7 +292,7 @@ FUNCTIONS: dict[str, str] = {
     "linalg.matrix_power": "|a n|",
     "linalg.matrix_rank": "|A|-tol -hermitian rtol",
     "linalg.matrix_transpose": "|x|",
-    "linalg.multi_dot": "|arrays|-out",
+    "linalg.multi_dot": "|+arrays|-out",
     "linalg.outer": "|x1 x2|",
     "linalg.pinv": "|a|rcond:rtol -hermitian rtol",
     "linalg.qr": "|a|mode",
@@ -307,35 +322,63 @@ FUNCTIONS: dict[str, str] = {
 # Functions that have no counterpart of one name, and what to write.
 WRITE: dict[str, str] = {
     "allclose": "np.allclose(x.numpy(), y.numpy())",
+    "angle": "jt.atan2(jt.imag(z), jt.real(z))",
     "append": "jt.concat([x, y])",
+    "argwhere": "jt.stack(jt.nonzero(x), axis=1)",
     "array_equal": "np.array_equal(x.numpy(), y.numpy())",
     "atleast_1d": "jt.reshape(x, (-1,))",
+    "atleast_2d": "x[None, :]",
+    "atleast_3d": "x[None, :, None]",
     "average": "jt.mean(x * weights) / jt.mean(weights)",
+    "bincount": "jt.zeros(n).at[x].add(1.0)",
+    "cbrt": "jt.sign(x) * jt.abs(x) ** (1 / 3)",
     "column_stack": "jt.stack([x, y], axis=1)",
     "copyto": "x[...] = value",
+    "cov": "d @ d.mT / (n - 1), with d = x - jt.mean(x, axis=1, keepdims=True)",
+    "deg2rad": "x * (jt.pi / 180)",
+    "degrees": "x * (180 / jt.pi)",
     "delete": "jt.concat([x[:i], x[i + 1:]])",
     "dstack": "jt.stack([x, y], axis=2)",
+    "exp2": "2.0**x",
     "fabs": "jt.abs(x)",
     "fft.fft2": "jt.fft.fftn(x, axes=(-2, -1))",
     "fft.ifft2": "jt.fft.ifftn(x, axes=(-2, -1))",
+    "flatnonzero": "jt.nonzero(jt.reshape(x, (-1,)))[0]",
     "fliplr": "jt.flip(x, axis=1)",
     "flipud": "jt.flip(x, axis=0)",
     "float_power": "jt.pow(x, y)",
+    "fmax": "jt.where(jt.isnan(x), y, jt.where(jt.isnan(y), x, jt.maximum(x, y)))",
+    "fmin": "jt.where(jt.isnan(x), y, jt.where(jt.isnan(y), x, jt.minimum(x, y)))",
+    "fmod": "x - jt.trunc(x / y) * y",
+    "gradient": "jt.diff(y) / jt.diff(x) for samples, jt.grad(f) for a function",
+    "heaviside": "jt.where(x < 0, 0.0, jt.where(x > 0, 1.0, h))",
     "hstack": "jt.concat([x, y], axis=1)",
     "inner": "jt.tensordot(x, y, axes=((-1,), (-1,)))",
     "isclose": "abs(x - y) <= tolerance",
     "linspace": "start + (stop - start) * jt.linspace(0, 1, num)",
     "linalg.lstsq": "jt.linalg.lstsq(a, b), which gives the solution alone",
     "nan_to_num": "jt.where(jt.isnan(x), 0.0, x)",
+    "nanmax": "jt.max(x[~jt.isnan(x)])",
+    "nanmean": "jt.mean(x[~jt.isnan(x)])",
+    "nanmedian": "jt.median(x[~jt.isnan(x)])",
+    "nanmin": "jt.min(x[~jt.isnan(x)])",
+    "nanstd": "jt.std(x[~jt.isnan(x)])",
+    "nansum": "jt.sum(jt.where(jt.isnan(x), 0.0, x))",
+    "nanvar": "jt.var(x[~jt.isnan(x)])",
     "percentile": "jt.quantile(x, q / 100)",
     "place": "x[mask] = values",
+    "polyval": "functools.reduce(lambda y, c: y * x + c, p, 0.0)",
     "ptp": "jt.max(x) - jt.min(x)",
     "put": "x[indices] = values",
+    "rad2deg": "x * (180 / jt.pi)",
+    "radians": "x * (jt.pi / 180)",
     "rint": "jt.round(x)",
     "rollaxis": "jt.moveaxis(x, source, destination)",
     "rot90": "jt.flip(jt.matrix_transpose(x), axis=0)",
     "save": "np.save(file, x.numpy())",
     "savez": "np.savez(file, x.numpy())",
+    "sinc": "jt.apply_where(x != 0, lambda x: jt.sin(jt.pi * x) / (jt.pi * x), x, fill_value=1)",
+    "trapezoid": "jt.sum((y[1:] + y[:-1]) * jt.diff(x)) / 2",
     "vdot": "jt.sum(jt.conj(x) * y)",
     "vstack": "jt.concat([x, y], axis=0)",
 }
@@ -357,8 +400,15 @@ def _ours(path: str, asked: str = "") -> Any:
 
 def _unsupported(asked: str, near: str = "") -> OpError:
     name = asked.removeprefix("np.")
-    write = f"write {WRITE[name]}" if name in WRITE else "there is no op of that name; x.numpy() leaves the graph"
-    return OpError(f"{asked} does not take Tensors: {write}.{near}")
+    if name not in WRITE:
+        return OpError(
+            f"{asked} does not take Tensors: there is no op of that name; x.numpy() leaves the graph, and is what a library wants "
+            f"that computes in NumPy.{near}"
+        )
+    return OpError(
+        f"{asked} does not take Tensors: write {WRITE[name]}. Where a library calls it, such as SciPy's optimizers, give "
+        f"that library x.numpy()"
+    )
 
 
 @cache
@@ -373,6 +423,7 @@ def _array_function(self: Tensor, function: Any, types: Any, args: Any, kwargs: 
     """Ours of the same meaning as ``function`` of NumPy's."""
     name = f"{function.__module__}.{function.__name__}".removeprefix("numpy.")
     if name in OWN:
+        kwargs = {key: value for key, value in kwargs.items() if key not in _DEFAULTS or not _is_default(key, value)}
         try:
             return OWN[name](*args, **kwargs)
         except TypeError as e:
@@ -386,25 +437,35 @@ def _array_function(self: Tensor, function: Any, types: Any, args: Any, kwargs: 
     if arrays and arrays[-1][0] == "*":
         operands, given = list(args), dict(kwargs)
     else:
-        given = dict(zip([*arrays, *others], args, strict=False)) | kwargs
-        operands = [given.pop(a) for a in arrays if a in given]
+        given = dict(zip([*arrays, *others], args, strict=False)) | {
+            "+" + key if "+" + key in arrays else key: value for key, value in kwargs.items()
+        }
+        several = [a for a in arrays if a[0] == "+"]
+        operands = [list(given.pop(a)) for a in several] or _arrays(given.pop(a) for a in arrays if a in given)
     attrs = {}
     for key, value in given.items():
         if others.get(key):
             attrs[others[key]] = value
-        elif key not in others or not _is_default(value):
-            raise OpError(f"np.{name} of a Tensor does not take {key}=: write jt.{call.__name__}(...)")
+        elif key not in others or not _is_default(key, value):
+            raise OpError(f"np.{name} of a Tensor does not take {key}=: write jt.{path}(...)")
     return call(*operands, **attrs)
 
 
-def _is_default(value: Any) -> bool:
-    """What a parameter that has no counterpart may be: NumPy's own wrappers pass these on."""
-    return (
-        value is None
-        or value is True
-        or type(value).__name__ == "_NoValueType"
-        or (type(value) is str and value in "CK")
-    )
+# Beside None and NumPy's own mark of nothing, what a parameter without a counterpart may be; (): anything, as it changes no value.
+_DEFAULTS: dict[str, tuple[Any, ...]] = {
+    "out": (None,), "where": (True,), "order": ("C", "K"), "copy": (True,), "casting": ("same_kind",), "compute_uv": (True,),
+    "hermitian": (False,), "sparse": (False,), "UPLO": ("L",), "mode": ("raise",), "sorted": (True,),
+    "subok": (), "kind": (), "optimize": (), "overwrite_input": (), "assume_unique": (),
+}  # fmt: skip
+
+
+def _is_default(key: str, value: Any) -> bool:
+    """Whether ``value`` leaves a parameter as it is by default: NumPy's own wrappers pass these on."""
+    if value is None or type(value).__name__ == "_NoValueType":
+        return True
+    if key not in _DEFAULTS:
+        return False
+    return not _DEFAULTS[key] or any(type(value) is type(v) and value == v for v in _DEFAULTS[key])
 
 
 # -- where more than names differs: NumPy's own parameters, in ours ---------------------------------------------------
@@ -422,7 +483,7 @@ def _cumulative(name: str) -> Callable[..., Any]:
 
 
 def _clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
-    return _ours("clip")(a, min if a_min is None else a_min, max if a_max is None else a_max)
+    return _ours("clip")(*_arrays([a, min if a_min is None else a_min, max if a_max is None else a_max]))
 
 
 def _diag(v: Any, k: int = 0) -> Any:
@@ -438,8 +499,14 @@ def _trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any =
 
 
 def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
-    if axis is None and ord is not None and x.ndim == 2:
+    if axis is None and ord is not None and x.ndim != 1:
+        if x.ndim != 2:
+            raise ShapeError(
+                f"np.linalg.norm with ord={ord!r} takes 1 or 2 dimensions, got shape {x.shape}: give axis="
+            )
         axis = (0, 1)
+    if isinstance(axis, tuple) and len(axis) == 1:
+        axis = axis[0]
     if not isinstance(axis, tuple):
         return _ours("linalg.vector_norm")(x, axis=axis, ord=2 if ord is None else ord, keepdims=keepdims)
     norm, move = _ours("linalg.matrix_norm"), _ours("moveaxis")
@@ -447,12 +514,38 @@ def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> 
     return move(y, (-2, -1), axis) if keepdims else y
 
 
+def _ordered(name: str) -> Callable[..., Any]:
+    def call(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Any:
+        if order is not None:
+            raise OpError(f"np.{name} of a Tensor does not take order=: a tensor has no fields")
+        return _ours(name)(
+            _flat(a) if axis is None else a, axis=-1 if axis is None else axis, stable=stable is not False
+        )
+
+    return call
+
+
+def _outer(a: Any, b: Any) -> Any:
+    a, b = _arrays([x] if isinstance(x, (int, float, complex)) else x for x in (a, b))
+    return _ours("outer")(_flat(a), _flat(b))
+
+
 def _repeat(a: Any, repeats: Any, axis: Any = None) -> Any:
+    a, repeats = _arrays([a, repeats])
     return _ours("repeat")(a, repeats, axis=axis)
 
 
 def _round(a: Any, decimals: int = 0) -> Any:
-    return _ours("round")(a) if not decimals else _ours("round")(a * 10.0**decimals) / 10.0**decimals
+    if a.dtype.kind in "biu":
+        return (
+            _ours("round")(a)
+            if decimals >= 0
+            else _ours("astype")(_round(_ours("astype")(a, "float64"), decimals), a.dtype)
+        )
+    unit = 10.0 ** abs(decimals)
+    if decimals > 0:
+        return _ours("round")(a * unit) / unit
+    return _ours("round")(a / unit) * unit if decimals else _ours("round")(a)
 
 
 def _squeeze(a: Any, axis: Any = None) -> Any:
@@ -460,13 +553,13 @@ def _squeeze(a: Any, axis: Any = None) -> Any:
 
 
 def _swapaxes(a: Any, axis1: int, axis2: int) -> Any:
-    axes = list(range(a.ndim))
-    axes[axis1], axes[axis2] = axes[axis2], axes[axis1]
-    return _ours("permute_dims")(a, tuple(axes))
+    return _ours("moveaxis")(a, (axis1, axis2), (axis2, axis1)) if axis1 != axis2 else a
 
 
 def _take(a: Any, indices: Any, axis: Any = None) -> Any:
-    return _ours("take")(_flat(a), indices, axis=0) if axis is None else _ours("take")(a, indices, axis=axis)
+    a, indices = _arrays([a, indices])
+    a, axis = (_flat(a), 0) if axis is None else (a, axis)
+    return _ours("take")(a, _ours("asarray")(indices, device=a.device) if type(indices) is int else indices, axis=axis)
 
 
 def _transpose(a: Any, axes: Any = None) -> Any:
@@ -474,7 +567,7 @@ def _transpose(a: Any, axes: Any = None) -> Any:
 
 
 def _where(condition: Any, *choices: Any) -> Any:
-    return _ours("where")(condition, *choices) if choices else _ours("nonzero")(condition)
+    return _ours("where")(*_arrays([condition, *choices])) if choices else _ours("nonzero")(condition)
 
 
 def _like(x: Any) -> Any:
@@ -482,6 +575,7 @@ def _like(x: Any) -> Any:
 
 
 OWN: dict[str, Callable[..., Any]] = {
+    "argsort": _ordered("argsort"),
     "around": _round,
     "clip": _clip,
     "copy": lambda a: _ours("asarray")(a, copy=True),
@@ -493,11 +587,13 @@ OWN: dict[str, Callable[..., Any]] = {
     "isrealobj": lambda x: _like(x).dtype.kind != "c",
     "linalg.norm": _norm,
     "ndim": lambda a: a.ndim,
+    "outer": _outer,
     "ravel": _flat,
     "repeat": _repeat,
     "round": _round,
     "shape": lambda a: a.shape,
     "size": lambda a, axis=None: a.size if axis is None else a.shape[axis],
+    "sort": _ordered("sort"),
     "squeeze": _squeeze,
     "swapaxes": _swapaxes,
     "take": _take,

@@ -6,7 +6,7 @@ singular, not positive definite, or holds NaN; integers raise ``DTypeError``, an
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .ops import decompositions
 from .ops.decompositions import (
@@ -85,8 +85,9 @@ def eig(x: ArrayLike, /) -> EigResult:
 def eigh(x: ArrayLike, /) -> EighResult:
     """The eigenvalues of Hermitian matrices, ascending, and orthonormal eigenvectors as columns.
 
-    They are those of (x + x^H) / 2. Eigenvectors have a derivative where eigenvalues are distinct (else it is infinite or NaN),
-    and only functions that do not depend on their sign, or phase, have a meaningful one.
+    Raises ``LinAlgError`` where a matrix is not Hermitian, by more than rounding. Eigenvectors have a derivative where
+    eigenvalues are distinct (else it is infinite or NaN), and only functions that do not depend on their sign, or phase, have a
+    meaningful one.
 
     >>> import jitrench_core as jt
     >>> jt.linalg.eigh(jt.tensor([[2.0, 0.0], [0.0, 1.0]])).eigenvalues
@@ -106,7 +107,7 @@ def qr(x: ArrayLike, /, *, mode: str = "reduced") -> QRResult:
 def slogdet(x: ArrayLike, /) -> SlogdetResult:
     """The sign of each square matrix' determinant (of modulus 1 where complex), and the logarithm of its absolute value.
 
-    Of a singular matrix they are 0 and -inf, and a derivative raises ``LinAlgError``.
+    Of a singular matrix they are 0 and -inf, and a derivative is NaN.
     """
     return SlogdetResult(*decompositions._slogdet(x))
 
@@ -145,6 +146,14 @@ def pinv(x: ArrayLike, /, *, rtol: Any = None) -> Tensor:
     derivative is that among matrices of the same rank.
     """
     return decompositions.pinv(x, rtol)
+
+
+if not TYPE_CHECKING:  # a type checker knows the names that are
+
+    def __getattr__(name: str) -> object:
+        from .spellings import missing
+
+        raise missing(__name__, name)
 
 
 __all__ = [

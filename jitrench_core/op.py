@@ -207,6 +207,7 @@ class Op:
 
     def _reset(self) -> None:
         self.completed = False
+        self._keep.clear()
         self.kernels.clear()
 
     def names(self) -> list[str]:
@@ -248,7 +249,7 @@ class Op:
         """Compile the rules; runs once, before the first call links a kernel, and again when a rule is added."""
         if self.completed:
             return
-        self.backward: list[tuple[int, Any, Any, int]] = []
+        steps: list[tuple[int, Any, Any, int]] = []  # whole before it is seen: two threads may come here at once
         for i, name in enumerate(self.inputs):
             rule = self.rules.get(name)
             if callable(rule):
@@ -257,16 +258,16 @@ class Op:
                 how = ONLY_G if kinds == (G,) else G_INPUT if kinds == (G, INPUT) else plan
                 if rule.__code__.co_code == PASSES:
                     how = SAME
-                self.backward.append((i, rule, how, plan[-1][1] if how is G_INPUT else 0))
+                steps.append((i, rule, how, plan[-1][1] if how is G_INPUT else 0))
             elif rule is zero:
-                self.backward.append((i, None, DONE, 0))
-        self.plan_all = self._plan(self.rule_for_all, "vjp_all", ("needs",)) if self.rule_for_all else None
-        if self.composite and self.plan_all is None:
-            self.plan_all = tuple((INPUT, i) for i in range(len(self.arrays)))
+                steps.append((i, None, DONE, 0))
+        plan_all = self._plan(self.rule_for_all, "vjp_all", ("needs",)) if self.rule_for_all else None
+        if self.composite and plan_all is None:
+            plan_all = tuple((INPUT, i) for i in range(len(self.arrays)))
             if self.variadic:
-                self.plan_all += ((MANY, len(self.arrays)),)
-        self.direct = self.plan_all is None and self.variadic is None
-        self._keep.clear()
+                plan_all += ((MANY, len(self.arrays)),)
+        self.backward, self.plan_all = steps, plan_all
+        self.direct = plan_all is None and self.variadic is None
         if self.is_simple:
             for mask in range(1, 4):
                 tracked = (bool(mask & 1), bool(mask & 2))[: len(self.inputs)]
@@ -703,7 +704,7 @@ def _attributed(op: Op) -> Callable[..., Any]:
             if type(value) is Tensor:
                 op.signature.bind(args, attrs)
         if type(x) is not Tensor:
-            return op.apply(args, attrs)
+            return op.apply((x,), attrs)
         data, node = x.data, x.node
         try:
             y = kernels[type(data)](data, **attrs)

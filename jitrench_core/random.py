@@ -11,14 +11,14 @@ import os
 from collections.abc import Mapping
 from operator import index
 from threading import Lock
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 from .backend import Device, owner
 from .dtypes import bool_, float64, int64, uint64
 from .dtypes import dtype as as_dtype
 from .errors import DTypeError, JITrenchError, ShapeError
 from .ops.creation import asarray, tensor, zeros
-from .ops.elementwise import minimum, where
+from .ops.elementwise import isfinite, minimum, where
 from .ops.random import (
     advance_counter,
     random_bits,
@@ -30,6 +30,8 @@ from .ops.random import (
     random_truncated_normal,
     random_uniform,
 )
+from .ops.reductions import all as all_
+from .ops.reductions import max as max_
 from .ops.reductions import softmax
 from .ops.reductions import sum as sum_
 from .ops.scans import cumulative_sum
@@ -387,7 +389,8 @@ class Generator:
         such as that of -inf, is never drawn. Backends differ only where u is within rounding of a border. ``logits`` get no
         gradient.
 
-        Raises ``ShapeError`` for logits without axes or elements, or that do not broadcast to ``shape``.
+        Raises ``ShapeError`` for logits without axes or elements, or that do not broadcast to ``shape``; ``RandomError`` where
+        one is NaN or +inf, or all are -inf; ``DTypeError`` where they are no real numbers.
 
         >>> import jitrench_core as jt
         >>> jt.random.Generator(0).categorical(jt.log(jt.tensor([0.1, 0.2, 0.7])), (8,))
@@ -404,7 +407,14 @@ class Generator:
                 f"categorical(): logits of shape {logits.shape}, with their categories last, give draws of shape "
                 f"{logits.shape[:-1]}, which must broadcast to shape={shape}; and there must be a category"
             )
-        return self._pick(softmax(astype(logits, float64), axis=-1), shape)
+        if logits.dtype.kind not in "fiu":
+            raise DTypeError(f"categorical(): logits have dtype {logits.dtype}; expected real numbers")
+        logits = astype(logits, float64)
+        if not owner(type(logits.data)).depth and not bool(all_(isfinite(max_(logits, axis=-1)))):
+            raise RandomError(
+                "categorical(): logits must not be NaN or +inf, and not all -inf: they give no probabilities then"
+            )
+        return self._pick(softmax(logits, axis=-1), shape)
 
     def _pick(self, weights: Tensor, shape: tuple[int, ...]) -> Tensor:
         """Indices along the last axis of ``weights``, drawn in proportion."""
@@ -579,36 +589,36 @@ def seed(n: int | None = None) -> None:
 def uniform(
     shape: int | tuple[int, ...] = (), low: ArrayLike = 0.0, high: ArrayLike = 1.0, *, dtype: Any = None
 ) -> Tensor:
-    """``Generator.uniform`` of the default generator."""
+    """Numbers from [low, high): ``Generator.uniform`` of the default generator."""
     return default_generator().uniform(shape, low, high, dtype=dtype)
 
 
 def normal(
     shape: int | tuple[int, ...] = (), mean: ArrayLike = 0.0, std: ArrayLike = 1.0, *, dtype: Any = None
 ) -> Tensor:
-    """``Generator.normal`` of the default generator."""
+    """Normally distributed numbers, of shape ``shape`` (first, unlike NumPy's): ``Generator.normal`` of the default generator."""
     return default_generator().normal(shape, mean, std, dtype=dtype)
 
 
 def integers(low: int, high: int, shape: int | tuple[int, ...] = (), *, dtype: Any = int64) -> Tensor:
-    """``Generator.integers`` of the default generator."""
+    """Integers from [low, high): ``Generator.integers`` of the default generator."""
     return default_generator().integers(low, high, shape, dtype=dtype)
 
 
 def permutation(x: int | ArrayLike) -> Tensor:
-    """``Generator.permutation`` of the default generator."""
+    """0 .. x-1, or the rows of x, in random order: ``Generator.permutation`` of the default generator."""
     return default_generator().permutation(x)
 
 
 def exponential(shape: int | tuple[int, ...] = (), scale: ArrayLike = 1.0, *, dtype: Any = None) -> Tensor:
-    """``Generator.exponential`` of the default generator."""
+    """Exponentially distributed numbers of mean ``scale``: ``Generator.exponential`` of the default generator."""
     return default_generator().exponential(shape, scale, dtype=dtype)
 
 
 def gumbel(
     shape: int | tuple[int, ...] = (), loc: ArrayLike = 0.0, scale: ArrayLike = 1.0, *, dtype: Any = None
 ) -> Tensor:
-    """``Generator.gumbel`` of the default generator."""
+    """Gumbel distributed numbers: ``Generator.gumbel`` of the default generator."""
     return default_generator().gumbel(shape, loc, scale, dtype=dtype)
 
 
@@ -621,25 +631,33 @@ def truncated_normal(
     *,
     dtype: Any = None,
 ) -> Tensor:
-    """``Generator.truncated_normal`` of the default generator."""
+    """Normally distributed numbers within ``low`` to ``high`` standard deviations: ``Generator.truncated_normal`` of the default generator."""
     return default_generator().truncated_normal(shape, low, high, mean, std, dtype=dtype)
 
 
 def bernoulli(p: ArrayLike = 0.5, shape: int | tuple[int, ...] | None = None, *, dtype: Any = bool_) -> Tensor:
-    """``Generator.bernoulli`` of the default generator."""
+    """True with probability ``p``: ``Generator.bernoulli`` of the default generator."""
     return default_generator().bernoulli(p, shape, dtype=dtype)
 
 
 def categorical(logits: ArrayLike, shape: int | tuple[int, ...] | None = None, *, axis: int = -1) -> Tensor:
-    """``Generator.categorical`` of the default generator."""
+    """Indices along ``axis``, drawn with probability ``softmax(logits)``: ``Generator.categorical`` of the default generator."""
     return default_generator().categorical(logits, shape, axis=axis)
 
 
 def choice(
     x: int | ArrayLike, shape: int | tuple[int, ...] = (), *, replace: bool = True, p: ArrayLike | None = None
 ) -> Tensor:
-    """``Generator.choice`` of the default generator."""
+    """Some of 0 .. x-1, or of the rows of x: ``Generator.choice`` of the default generator."""
     return default_generator().choice(x, shape, replace=replace, p=p)
+
+
+if not TYPE_CHECKING:  # a type checker knows the names that are
+
+    def __getattr__(name: str) -> object:
+        from .spellings import missing
+
+        raise missing(__name__, name)
 
 
 __all__ = [

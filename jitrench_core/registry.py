@@ -61,7 +61,7 @@ class Staging:
 
     def __init__(self, owner: str) -> None:
         self.owner = owner
-        self.items: list[tuple[Catalogue, str, Any]] = []
+        self.items: dict[tuple[str, str], tuple[Catalogue, Any]] = {}  # by kind and name
         self.backends: list[Backend] = []
         self.kernels: dict[tuple[str, str], Callable[..., Any]] = {}
 
@@ -112,13 +112,13 @@ class Staging:
             raise PluginError(
                 f"register_{catalogue.kind}s: the name must be a str; plugin {self.owner!r} gave {name!r}"
             )
-        if any(c is catalogue and n == name for c, n, _ in self.items):
+        if (catalogue.kind, name) in self.items:
             raise DuplicateError(f"plugin {self.owner!r} registers the {catalogue.kind} {name!r} twice")
-        self.items.append((catalogue, name, item))
+        self.items[catalogue.kind, name] = catalogue, item
 
     def commit(self) -> None:
         """Put everything into the catalogue, or, where a name is taken, nothing."""
-        for catalogue, name, _ in self.items:
+        for (_, name), (catalogue, _) in self.items.items():
             if name in catalogue.entries:
                 raise DuplicateError(
                     f"both {catalogue.owners[name]!r} and {self.owner!r} register the {catalogue.kind} {name!r}; "
@@ -142,7 +142,7 @@ class Staging:
         for backend in self.backends:
             backends.add(backend)
             backend_owners[backend.name] = self.owner
-        for catalogue, name, item in self.items:
+        for (_, name), (catalogue, item) in self.items.items():
             catalogue.entries[name] = item
             catalogue.owners[name] = self.owner
             if catalogue is ops:

@@ -18,7 +18,9 @@ METADATA = ("shape", "dtype")  # a rule may ask for x_shape and x_dtype of its o
 
 
 def parameters(function: Callable[..., Any]) -> tuple[str, ...]:
-    """The names of a function's parameters."""
+    """The names of a function's parameters; of a decorated function those of the one inside."""
+    while hasattr(function, "__wrapped__"):
+        function = function.__wrapped__
     code = function.__code__
     return code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
 

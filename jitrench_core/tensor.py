@@ -285,6 +285,8 @@ class Tensor:
             )
         here = self.device if isinstance(grad, (int, float, list, tuple)) else None
         seed = None if grad is None else graph.ops.asarray(grad, device=here)
+        if seed is not None and (seed.dtype.kind, self.dtype.kind) == ("c", "f"):
+            raise GradientError(f"an incoming gradient of {seed.dtype} came for a {self.dtype} tensor: it must be real")
         graph.backward(self, seed, retain_graph, create_graph)
 
     def detach(self) -> Tensor:
@@ -300,10 +302,10 @@ class Tensor:
         return array
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
-        if self.node is not None:
-            raise GradientError(
-                "np.asarray of a tensor that requires a gradient would lose it: compute with jt's own functions (jt.stack, "
-                "jt.where, x @ y), or leave the graph by .numpy() or .detach()"
+        if self.node is not None or (owner(type(self.data)).depth and self.dtype.kind in "fc"):
+            raise (GradientError if self.node is not None else TransformError)(
+                f"np.asarray of a tensor that {'requires a gradient' if self.node is not None else 'is inside jvp or vmap'} would "
+                "lose it: compute with jt's own functions (jt.stack, jt.where, x @ y), or leave the graph by .numpy() or .detach()"
             )
         array = self.numpy()
         if dtype is not None and array.dtype != dtype:
@@ -371,9 +373,10 @@ class Tensor:
         return copied
 
     def __reduce__(self) -> tuple[Callable[..., Tensor], tuple[Any, ...]]:
-        if not self.is_leaf:
+        if not (self.node is None or type(self.node) is graph.Leaf) or owner(type(self.data)).depth:
             raise GradientError(
-                "a computed tensor cannot be copied or pickled with its graph: take .detach() of it first"
+                "a computed tensor, or a value inside a transform, cannot be copied or pickled with its graph: take .detach() "
+                "of it first, or keep the graph by jt.asarray(x, copy=True)"
             )
         host = owner(type(self.data)).to_numpy(self.data).copy()
         grad = getattr(self.node, "grad", None)

@@ -181,6 +181,26 @@ def test_gradients_that_are_added_up(T):
     assert "made 1 Inf among 1 element" in text
 
 
+def test_inside_a_checkpoint_and_a_rule_of_ones_own(T):
+    def block(x):
+        y = jt.sqrt(x)  # checkpointed call
+        return jt.sum(y)
+
+    text = caught(lambda: jt.grad(jt.checkpoint(block))(T([0.0, 1.0])))
+    assert "the rule of sqrt() for its input 'x'" in text
+    assert "sqrt() was called " + line_of("# checkpointed" + " call") in text
+
+    f = jt.custom_gradient(lambda x: x * x)
+
+    @f.vjp
+    def rule(g, x):
+        return g / x  # own rule
+
+    text = caught(lambda: jt.grad(f)(T(0.0)))
+    assert "first made inside, by divide() of" in text
+    assert line_of("# own" + " rule") in text
+
+
 def test_second_order_and_other_rules(T):
     text = caught(lambda: jt.grad(jt.grad(lambda x: jt.sqrt(x) * x))(T(0.0)))
     assert "backward made 1 NaN" in text
@@ -283,6 +303,8 @@ def test_other_threads_and_tasks_are_not_judged(T):
 
 
 def test_its_argument():
+    with pytest.raises(jt.OpError, match=r"detect_anomaly\(check=True\): expected 'nan', 'inf' or both"):
+        jt.detect_anomaly(True)
     with pytest.raises(jt.OpError, match=r"detect_anomaly\(check='Nan'\): expected 'nan', 'inf' or both"):
         jt.detect_anomaly(check="Nan")
 

@@ -293,6 +293,24 @@ def test_asarray_copies_when_told_to(backend, T):
         jt.asarray([1.0], "float32")
 
 
+def test_asarray_of_what_shows_its_memory():
+    from array import array
+
+    memory = array("d", [1.0, 2.0])
+    t = jt.asarray(memory)
+    memory[0] = 7.0
+    assert (t.dtype, t.tolist()) == (jt.float64, [7.0, 2.0])
+    assert jt.asarray(bytearray(b"a"), copy=False).tolist() == [97]
+    with pytest.raises(jt.BackendError, match=r"fractions\.Fraction is not an array of an installed backend"):
+        jt.asarray(__import__("fractions").Fraction(1, 2))
+
+
+def test_a_number_that_does_not_fit(T):
+    for call in (lambda x: x + 300, lambda x: x * -1, lambda x: x.at[0].set(2**70)):
+        with pytest.raises(jt.DTypeError, match="out of bounds for uint8|too large"):
+            call(jt.asarray([1], dtype="uint8"))
+
+
 def test_asarray_of_a_list_of_tensors(T):
     x = T([1, 2], "int8")
     assert jt.asarray([x[0], x[1]]).dtype == jt.asarray([[x[0]], [x[1]]]).dtype == jt.int8

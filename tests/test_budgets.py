@@ -370,6 +370,22 @@ def test_engine_stays_small():
     assert sum(lines.values()) <= ENGINE_LINES, lines
 
 
+def test_what_few_programs_use_is_loaded_when_it_is_asked_for():
+    """Together a sixth of the time to import the core, which is to take at most half of NumPy's."""
+    later = ["anomaly", "cli", "layer", "optimizer", "plot", "spellings", "testing"]
+    program = (
+        "import sys, jitrench_core as jt; print([m for m in ('linecache', 'numbers', 'inspect', 'dataclasses') if m in sys.modules]); "
+        f"print([m for m in {later} if f'jitrench_core.{{m}}' in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", program], capture_output=True, text=True, check=True, cwd=PACKAGE.parent
+    )
+    assert done.stdout.split() == ["[]", "[]"]
+    assert {"Layer", "Optimizer", "check_grads", "detect_anomaly", "plot_graph"} <= set(dir(jt))
+    assert jt.Layer is sys.modules["jitrench_core.layer"].Layer
+    assert jt.plot_graph is sys.modules["jitrench_core.plot"].plot_graph
+
+
 def test_import_loads_no_array_library_and_scans_no_plugins():
     """In a fresh process; what Python itself had loaded before does not count."""
     program = (

@@ -109,6 +109,26 @@ def test_input_element_both_numbers_and_the_op(T):
     )
 
 
+def test_a_wrong_rule_of_an_op_that_the_check_could_use_itself(T, monkeypatch):
+    op = jt.sum.op
+    rule = op.rules["x"]
+    monkeypatch.setitem(op.rules, "x", lambda g, x_shape, axis, keepdims: -rule(g, x_shape, axis, keepdims))
+    op._reset()
+    try:
+        assert "the derivative by x" in failure(jt.sum, T([1.0, 2.0]), order=1, modes="reverse")
+    finally:
+        monkeypatch.undo()
+        op._reset()
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_an_infinity_on_the_way_is_no_wrong_rule(T):
+    text = failure(lambda x: jt.sum(1.0 / jt.exp(x)), T([800.0, 1.0]))
+    assert "On the way exp() makes [ inf 2.718" in text
+    assert "choose another point" in text
+    assert "wrong" not in text
+
+
 def test_modes_and_orders_are_told_apart(T):
     x = T([1.0, 2.0])
     jt.check_grads(once, x, order=1)
@@ -159,8 +179,12 @@ def test_what_it_refuses(T):
         jt.check_grads(lambda x: x, T([1j], "complex64"))
     with pytest.raises(jt.DTypeError, match="of float64 returned float32"):
         jt.check_grads(lambda x: x.astype(jt.float32), T([1.0]))
-    with pytest.raises(jt.OpError, match="no floating-point number in the arguments"):
+    with pytest.raises(jt.OpError, match="no floating-point number in the arguments to differentiate by; got int64"):
         jt.check_grads(lambda x: x, T([1]))
+    with pytest.raises(
+        jt.OpError, match=r"no floating-point number.*; got none: pass them, as in jt\.check_grads\(f, x\)"
+    ):
+        jt.check_grads(lambda x: x)
     with pytest.raises(jt.OpError, match=r"returned the float 1\.0, to which nothing was recorded"):
         jt.check_grads(lambda x: float(x), T(1.0))
     with pytest.raises(jt.OpError, match="returned no floating-point tensor"):
@@ -180,6 +204,20 @@ def test_an_op_without_a_rule_is_named(T):
     with pytest.raises(jt.GradientError, match="no derivative rule") as error:
         jt.check_grads(bare, T(1.0))
     assert error.value.__notes__ == ["in check_grads of bare(): the derivative in reverse mode"]
+
+
+def test_a_custom_gradient_is_named(T):
+    @jt.custom_gradient
+    def wrong(x):
+        return jt.sin(x)
+
+    wrong.vjp(lambda g, x: -g * jt.cos(x))
+    with pytest.raises(jt.GradientCheckError, match=r"derivative by x, element .*So a rule of wrong\(\) is wrong\."):
+        jt.check_grads(wrong, T([0.5, 1.0]))
+    with pytest.raises(
+        jt.GradientCheckError, match=r"so look at the rules of wrong\(\): jt\.check_grads of that function alone"
+    ):
+        jt.check_grads(lambda w: jt.sum(wrong(w) ** 2), T([0.5, 1.0]))
 
 
 def test_the_same_seed_the_same_directions(T):

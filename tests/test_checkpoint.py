@@ -345,7 +345,66 @@ def test_a_checkpoint_inside_grad_inside_a_checkpoint(T, close):
     assert grads[1] == pytest.approx(grads[0], rel=1e-13)
 
 
+NESTED = {
+    "a closure passes through two": lambda wrap, a: wrap(lambda x: wrap(lambda y: a)(x))(a * a),
+    "one passes beside a value": lambda wrap, a: wrap(lambda x: x * wrap(lambda y: (a, y * a))(x)[0])(a + 1.0),
+    "an argument of the outermost, used in the innermost": lambda wrap, a: wrap(
+        lambda p: wrap(lambda r: wrap(lambda s: p * p - s)(a) * r)(a)
+    )(a + 1.0),
+    "an argument of the outermost, passed to the innermost": lambda wrap, a: wrap(
+        lambda p: wrap(lambda r: r - wrap(lambda u, v: u * v * v)(a, p))(jt.sin(p))
+    )(a + 1.0),
+    "four levels": lambda wrap, a: wrap(
+        lambda p: wrap(lambda q: wrap(lambda r: wrap(lambda s: p * s + q * r * a)(q) * p)(a))(p * a)
+    )(a),
+    "a gradient inside": lambda wrap, a: wrap(
+        lambda p: jt.grad(lambda z: z * wrap(lambda r: wrap(lambda s: z * p * s)(r) * a)(p))(p)
+    )(a),
+}
+
+
+DERIVATIVES = (
+    jt.grad,
+    lambda g: lambda x: jt.jvp(jt.grad(g), (x,), (1.0,))[1],
+    lambda g: jt.grad(jt.grad(g)),
+    lambda g: lambda x: jt.vmap(jt.grad(g))(jt.stack([x, x]))[0],
+)
+
+
+@pytest.mark.parametrize("name", NESTED)
+def test_nested_as_if_not_checkpointed(T, name):
+    f = NESTED[name]
+    for derive in DERIVATIVES:
+        got = derive(lambda a: f(jt.checkpoint, a))(T(0.3)).item()
+        want = derive(lambda a: f(lambda g: g, a))(T(0.3)).item()
+        assert got == pytest.approx(want, rel=1e-13, abs=1e-13)
+
+
+def test_a_pullback_of_a_checkpoint_that_closes_over_the_primal(T):
+    def f(wrap, x):
+        return wrap(lambda y: jt.vjp(lambda z: x, y)[0] * y)(x)
+
+    for wrap in (lambda g: g, jt.checkpoint):
+        y, pullback = jt.vjp(lambda x, wrap=wrap: f(wrap, x), T(3.0))
+        assert (y.item(), pullback(1.0)[0].item(), pullback(2.0)[0].item()) == (9.0, 6.0, 12.0)
+
+
+def test_a_checkpoint_that_meets_the_argument_of_a_grad_that_has_ended(T):
+    w = T(2.0, requires_grad=True)
+    inner = jt.grad(lambda x: x * jt.checkpoint(lambda u: jt.vjp(lambda z: x, u)[0] * u)(w))
+    inner(T(3.0)).backward()  # 2 x w by w
+    assert w.grad.item() == 6.0
+
+
 # -- what it refuses --------------------------------------------------------------------------------------------------
+
+
+def test_generators_are_refused(T):
+    def pieces(x):
+        yield x
+
+    with pytest.raises(jt.OpError, match="checkpoint of the generator or coroutine 'pieces' would end before its body"):
+        jt.checkpoint(pieces)
 
 
 def test_a_function_that_changes_its_mind_is_refused(T):

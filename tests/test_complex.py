@@ -19,7 +19,7 @@ HOLOMORPHIC = {
     "exp": jt.exp, "expm1": jt.expm1, "log": jt.log, "log1p": jt.log1p, "log2": jt.log2, "log10": jt.log10,
     "sqrt": jt.sqrt, "rsqrt": jt.rsqrt, "square": jt.square, "reciprocal": jt.reciprocal, "negative": jt.negative,
     "sin": jt.sin, "cos": jt.cos, "tan": jt.tan, "asin": jt.asin, "acos": jt.acos, "atan": jt.atan,
-    "sinh": jt.sinh, "cosh": jt.cosh, "tanh": jt.tanh, "asinh": jt.asinh, "acosh": jt.acosh, "atanh": jt.atanh,
+    "sigmoid": jt.sigmoid, "sinh": jt.sinh, "cosh": jt.cosh, "tanh": jt.tanh, "asinh": jt.asinh, "acosh": jt.acosh, "atanh": jt.atanh,
     "a power": lambda z: z**3, "a fraction": lambda z: 1 / (z + 2), "a complex power": lambda z: z ** (1.5 - 0.5j),
     "an exponent": lambda z: (0.3 + 2j) ** z, "a real base": lambda z: 2.0**z, "prod": lambda z: jt.prod(z, axis=1),
     "mean": lambda z: jt.mean(z, axis=0), "matmul": lambda z: z @ z.mT, "indexing": lambda z: z[1:, ::2] * 2j,
@@ -141,6 +141,34 @@ def test_the_slope_at_zero_is_zero(f, T, close):
     close(jt.jvp(f, (T([0j, 0j]),), (T([1.0 + 1j, 1j]),))[1], np.zeros(y.shape, str(y.dtype)))
 
 
+def test_the_norm_is_smooth_at_a_zero_among_others(T, close):
+    """|z| alone has a kink there, sqrt(|z|^2 + 9) has none."""
+    z, t = T([0j, 3.0]), T([1.0 + 2j, 0j])
+    close(jt.jvp(jt.grad(jt.vector_norm), (z,), (t,))[1], np.array([(1 + 2j) / 3, 0]))
+    norm = lambda z: jt.linalg.matrix_norm(jt.reshape(z, (1, 2)))  # noqa: E731
+    close(jt.jvp(jt.grad(norm), (z,), (t,))[1], np.array([(1 + 2j) / 3, 0]))
+
+
+def test_acosh_below_its_cut(T, close):
+    """A zero imaginary part has a side; acosh of the conjugate is the conjugate, so the slope is, too."""
+    for z in (-2.0, 0.5):
+        above, below = (jt.jvp(jt.acosh, (T(complex(z, im)),), (T(1 + 0j),)) for im in (0.0, -0.0))
+        for a, b in zip(above, below, strict=True):
+            close(b, np.conj(a.numpy()))
+
+
+def test_sigmoid_far_out(T, close):
+    z = np.array([-1000.0 + 1j, 1000.0 - 1j, 1.0 + 2j, -1.0 + 2j, -40.0 + 0j])
+    with np.errstate(all="raise", under="ignore"):
+        close(jt.sigmoid(T(z)), np.array([0, 1, *(1 / (1 + np.exp(-z[2:])))]))
+
+
+def test_a_real_result_has_no_complex_weight(T):
+    x = T([1.0, 2.0], requires_grad=True)
+    with pytest.raises(jt.GradientError, match="gradient of complex128 came for a float64 tensor: it must be real"):
+        (x * x).backward(T([1j, 1.0]))
+
+
 def test_zero_to_a_complex_power(T, close):
     z = T(0j, requires_grad=True)
     jt.real(T(0j) ** (z + 2.0)).backward()
@@ -181,3 +209,14 @@ def test_where_of_two_python_numbers(T):
     for x1, x2, dtype in [(1j, 2, "complex128"), (True, False, "bool"), (True, 2, "int64"), (1, 0.5, "float64")]:
         y = jt.where(condition, x1, x2)
         assert (y.dtype, y.tolist()) == (dtype, [x1, x2])
+
+
+def test_complex_numbers_do_not_fit_into_real_tensors(T):
+    x = T([1.0, 2.0])
+    with pytest.raises(jt.DTypeError):
+        x[0] = T(1j)
+    with pytest.raises(jt.DTypeError):
+        x.at[0].set(T([1j])[0])
+    with pytest.raises(jt.DTypeError, match=r"full\(\) of 1j into float64: it would lose the imaginary part"):
+        jt.full_like(x, 1j)
+    assert x.tolist() == [1.0, 2.0]

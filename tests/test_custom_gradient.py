@@ -285,6 +285,39 @@ def test_a_jvp_rule_where_the_vjp_leaves_the_graph(T):
     assert jt.jacobian(jt.jacobian(f, mode="forward"), mode="forward")(T(0.5)).item() == pytest.approx(-np.sin(0.5))
 
 
+def test_a_rule_that_records_nothing_raises_at_second_order(T):
+    def unrecorded(g, x):
+        with jt.no_grad():
+            c = jt.cos(x)
+        return g * c
+
+    for rule in (unrecorded, jt.no_grad(lambda g, x: g * jt.cos(x))):
+        f = jt.custom_gradient(lambda x: jt.sin(x), vjp=rule)
+        assert jt.grad(f)(T(0.5)).item() == pytest.approx(np.cos(0.5))
+        for second in (jt.grad(jt.grad(f)), jt.grad(jt.grad(jt.checkpoint(f))), jt.hessian(f)):
+            with pytest.raises(jt.GradientError, match=r"takes values out of the graph by jt\.no_grad\(\)"):
+                second(T(0.5))
+
+    def masked(g, x):
+        with jt.no_grad():
+            positive = x > 0.0
+        return jt.where(positive, g * 2.0 * x, 0.0)
+
+    f = jt.custom_gradient(lambda x: jt.where(x > 0.0, x * x, 0.0), vjp=masked)
+    assert jt.grad(jt.grad(f))(T(3.0)).item() == 2.0
+    with jt.no_grad():
+        push = lambda x: jt.jvp(sine_by_jvp, (x,), (1.0,))[1]  # noqa: E731
+        assert jt.jvp(push, (T(0.5),), (T(1.0),))[1].item() == pytest.approx(-np.sin(0.5))
+
+
+sine_by_jvp = jt.custom_gradient(lambda x: jt.sin(x), vjp=lambda g, x: g * jt.cos(x), jvp=lambda t, x: t * jt.cos(x))
+
+
+def test_a_decorated_rule_asks_for_what_the_function_inside_asks_for(T):
+    f = jt.custom_gradient(lambda x: jt.sin(x), vjp=jt.checkpoint(lambda g, x: g * jt.cos(x)))
+    assert jt.grad(jt.grad(f))(T(0.5)).item() == pytest.approx(-np.sin(0.5))
+
+
 def test_values_kept_by_f_do_not_reach_the_rule(T):
     kept = []
     f = jt.custom_gradient(lambda x: (kept.append(x), x * x)[1], vjp=lambda g: g * 2.0 * kept[-1])

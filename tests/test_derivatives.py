@@ -247,6 +247,8 @@ def test_the_loop_draws_the_same_numbers_for_each_column(T, close):
 
     close(jt.jacobian(f, mode="forward")(T(A)), np.diag(3 * seen[-1]))
     assert (seen[1] == seen[3]).all()
+    assert (seen[0] == seen[1]).all()  # what was tried at once has drawn, too
+    assert (seen[0] == jt.random.Generator(3).normal((3,)).numpy()).all()
     assert (noise.normal((3,)).numpy() != seen[3]).all()
 
 
@@ -254,6 +256,20 @@ def test_the_loop_draws_the_same_numbers_for_each_column(T, close):
 def test_what_f_raises_comes_through(T, mode):
     with pytest.raises(jt.ShapeError, match="do not broadcast"):
         jt.jacobian(lambda x: x + T([1.0, 2.0]), mode=mode)(T(A))
+
+
+@pytest.mark.parametrize("mode", ["reverse", "forward"])
+def test_a_result_that_left_the_graph_has_no_jacobian(T, mode):
+    def filled(x):
+        y = np.zeros(2)
+        y[0] = x[1].item() if mode == "reverse" else 1.0
+        return y
+
+    for f, got in ((filled, "ndarray"), (lambda x: 3.0, "float")):
+        with pytest.raises(jt.GradientError, match=f"jacobian needs a function.* this one returned {got}, .*jt.stack"):
+            jt.jacobian(f, mode=mode)(T([1.0, 2.0]))
+    with pytest.raises(jt.GradientError, match="this one returned ndarray"):
+        jt.jacobian(lambda x: (filled(x), 1), mode=mode, has_aux=True)(T([1.0, 2.0]))
 
 
 def test_errors_of_jacobian(T):

@@ -6,7 +6,9 @@ import copy
 import gc
 import math
 import pickle
+import sys
 import threading
+from functools import reduce
 from itertools import product
 
 import numpy as np
@@ -981,14 +983,75 @@ def test_copies(T, make):
     with jt.no_grad():
         y += 1.0
     assert x.tolist() == [1.0, 2.0]
-    with pytest.raises(jt.GradientError, match=r"computed tensor cannot be copied.*detach"):
+    with pytest.raises(jt.GradientError, match=r"computed tensor.* cannot be copied.*detach"):
         make(x * 2.0)
+    for transform in (jt.grad, jt.vmap, lambda f: lambda x: jt.jvp(f, (x,), (x,))):  # it would be a constant there
+        with pytest.raises(
+            jt.GradientError, match=r"a value inside a transform, cannot be copied.*jt\.asarray\(x, copy=True\)"
+        ):
+            transform(lambda x: make(x).sum())(x.detach())
+    assert jt.grad(lambda x: (3.0 * jt.asarray(x, copy=True)).sum())(x.detach()).tolist() == [3.0, 3.0]
 
 
 def test_other_libraries_spellings_are_named():
-    for name, ours in {"array": "tensor", "concatenate": "concat", "arcsin": "asin", "sinn": "sin"}.items():
+    for name, ours in {
+        "array": "tensor",
+        "concatenate": "concat",
+        "arcsin": "asin",
+        "sinn": "sin",
+        "inv": "jt.linalg.inv",
+    }.items():
         with pytest.raises(AttributeError, match=f"no attribute '{name}'. Did you mean '{ours}'"):
             getattr(jt, name)
+    for name, told in {
+        "vstack": r"Write jt\.concat\(\[x, y\], axis=0\)\.",
+        "clone": r"Write jt\.asarray\(x, copy=True\)\.",
+        "norm": "Did you mean 'vector_norm' or 'jt.linalg.matrix_norm'",
+        "shape": r"It is an attribute of a Tensor: x\.shape\.",
+        "conv2d": r"'jt\.ops\.conv2d'",
+        "getitem": r"'jt\.ops\.getitem'",
+    }.items():
+        with pytest.raises(AttributeError, match=f"module 'jitrench_core' has no attribute '{name}'.*{told}"):
+            getattr(jt, name)
+    for module, name, told in (
+        (jt.linalg, "norm", "Did you mean 'jt.linalg.vector_norm' or 'jt.linalg.matrix_norm'"),
+        (jt.linalg, "sovle", "Did you mean 'solve'"),
+        (jt.linalg, "sin", "Did you mean 'jt.sin'"),
+        (jt.fft, "fft2", r"Write jt\.fft\.fftn\(x, axes=\(-2, -1\)\)\."),
+        (jt.random, "randn", "Did you mean 'jt.random.normal'"),
+        (jt.random, "default_rng", "Did you mean 'jt.random.Generator'"),
+    ):
+        with pytest.raises(AttributeError, match=f"module '{module.__name__}' has no attribute '{name}'. {told}"):
+            getattr(module, name)
+
+
+def test_spellings_name_what_exists():
+    from jitrench_core.spellings import NAMES, NETWORKS
+
+    for theirs, ours in NAMES.items():
+        for path in ours.split():
+            assert reduce(getattr, path.split("."), jt) is not None, theirs
+        module, _, name = theirs.rpartition(".")
+        assert not hasattr(getattr(jt, module) if module else jt, name), f"{theirs} exists"
+    nn = pytest.importorskip("jitrench_nn")
+    assert set(nn.functional.__all__) >= NETWORKS
+
+
+def test_integer_ops_say_what_they_take(T):
+    x, n = T([1.0, 2.0]), jt.asarray([1, 2])
+    for call in (lambda: ~x, lambda: x > 1 & x, lambda: x | True, lambda: n & 1.5):
+        with pytest.raises(
+            jt.DTypeError, match=r"take integers or booleans.*Comparisons need parentheses there: \(x > 1\) &"
+        ):
+            call()
+
+
+def test_integers_to_a_negative_power(backend):
+    n = jt.asarray([1, 2], device=backend)
+    if backend == "numpy":
+        with pytest.raises(jt.DTypeError, match=r"integers to a negative power are no integers: .* as in x \*\* -1\.0"):
+            n**-1
+    assert jt.asarray([1.0, 2.0]).__pow__(-1.0).tolist() == [1.0, 0.5]
 
 
 def test_hash_is_identity(T):
@@ -1113,6 +1176,15 @@ def test_numpys_integers_as_attributes(T):
     assert jt.sum(x, axis=one).tolist() == [3.0, 12.0]
 
 
+def test_an_attribute_by_position_beside_an_array(backend, close):
+    """What is no Tensor yet takes the same calls as a Tensor."""
+    a = np.arange(6.0)
+    x = jt.asarray(a, device=backend).data
+    close(jt.reshape(x, (2, 3)), a.reshape(2, 3))
+    close(jt.sum(jt.reshape(x, (2, 3)).data, 0), [3.0, 5.0, 7.0])
+    close(jt.permute_dims(jt.reshape(x, (2, 3)).data, (1, 0)), a.reshape(2, 3).T)
+
+
 def test_creation_as_numpy(backend):
     assert (
         jt.linspace(0, 1, 4, endpoint=False, device=backend).tolist() == np.linspace(0, 1, 4, endpoint=False).tolist()
@@ -1162,3 +1234,52 @@ def test_a_whole_gradient_added_up_before_a_piece(T):
     x = T([1.0, 2.0], requires_grad=True)
     (x[0] * 2.0 + (x + 0.0).sum() + (x * 3.0).sum() + (x * 1.0).sum()).backward()
     assert x.grad.tolist() == [7.0, 5.0]
+
+
+def test_first_calls_of_many_threads(T):
+    """Each op compiles its rules once, at its first call; seen half done, or done twice over, they give other gradients."""
+    threads, switch = 8, sys.getswitchinterval()
+    wrong = []
+
+    def work(f, start):
+        a, b = T([1.0, 2.0], requires_grad=True), T([3.0, 4.0], requires_grad=True)
+        start.wait()
+        jt.sum(f(a, b)).backward()
+        if (a.grad.tolist(), b.grad.tolist()) != ([3.0, 4.0], [1.0, 2.0]):
+            wrong.append((a.grad, b.grad))
+
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(30):  # a new op each time; without the care, half of them went wrong
+
+            @jt.op(elementwise=True, vjp={"a": lambda g, b: g * b, "b": lambda g, a: g * a})
+            def f(xp, a, b, /):
+                return a * b
+
+            start = threading.Barrier(threads)
+            started = [threading.Thread(target=work, args=(f, start)) for _ in range(threads)]
+            for thread in started:
+                thread.start()
+            for thread in started:
+                thread.join()
+    finally:
+        sys.setswitchinterval(switch)
+    assert not wrong
+
+
+def test_remainder_counts_as_floor_divide(T, close):
+    """1 / 0.1 is rounded to 10, but 1 // 0.1 is 9, and the remainder is that of 9."""
+    close(jt.grad(jt.remainder, argnums=1)(T(1.0), T(0.1)), -9.0)
+    close(jt.grad(jt.remainder, argnums=1)(T(1.0), T(-math.inf)), 1.0)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int64"])
+def test_powers_of_integer_tensors(dtype, close):
+    """Mixed kinds, as NumPy allows; an unsigned 0 - 1 would be 255."""
+    close(jt.grad(lambda x: jt.sum(x ** jt.tensor([0, 2], dtype)))(np.array([1e3, 3.0])), [0.0, 6.0])
+
+
+def test_what_ufuncs_refuse_is_our_error(T):
+    for call in (lambda: jt.conj(T([True])), lambda: jt.real(T([True]))):
+        with pytest.raises(jt.DTypeError, match=r"\(\): .*bool"):
+            call()

@@ -21,7 +21,7 @@ STOREYS = [
     {"hookspecs", "plugins"},
     {"ops"},
     {"interpreters", "transforms"},
-    {"fft", "inspection", "interop", "linalg", "random", "plot", "anomaly"},
+    {"fft", "inspection", "interop", "linalg", "random", "plot", "anomaly", "spellings"},
     {"layer", "optimizer"},
     {"testing", "cli"},
 ]
@@ -115,6 +115,17 @@ def test_the_documented_submodules_are_in_the_authors_guide():
     guide = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
     missing = [m for m in sorted(DOCUMENTED) if f"jitrench_core.{m}" not in guide]
     assert not missing
+
+
+@pytest.mark.parametrize("path", sorted(f for f in ROOT.glob("plugins/*/jitrench_*/**/*.py")), ids=lambda p: p.name)
+def test_the_authors_guide_lists_the_names_that_plugins_import(path):
+    import re
+
+    guide = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(jitrench_core\.[\w.]+)` \| (.*?) \|", guide, re.MULTILINE))
+    listed = {f"{module}.{name}" for module, names in rows.items() for name in re.findall(r"`(\w+)`", names)}
+    taken = {f"{module}.{name}" for module, name, _ in imports(path) if module.startswith("jitrench_core.")}
+    assert {name for name in taken if name.rpartition(".")[2] not in jt.__all__} <= listed | set(rows)
 
 
 def test_only_pluggy_is_needed():

@@ -120,7 +120,8 @@ METHODS = [
     (lambda t: np.maximum.reduce(t), r"write jt\.max\(x, axis=0\)"),
     (lambda t: np.multiply.accumulate(t), r"write jt\.cumulative_prod\(x, axis=0\)"),
     (lambda t: np.subtract.outer(t, t), r"write jt\.subtract\(x\[:, None\], y\)"),
-    (lambda t: np.add.at(t, [0], 1.0), r"np\.add\.at does not take Tensors: write x\[indices\] = value"),
+    (lambda t: np.add.at(t, [0], 1.0), r"np\.add\.at does not take Tensors: write x\.at\[indices\]\.add\(value\)"),
+    (lambda t: np.divide.at(t, [0], 1.0), r"np\.divide\.at does not take Tensors: write x\[indices\] = value"),
     (lambda t: np.exp(t, out=np.ones(2)), r"np\.exp\(\.\.\., out=\.\.\.\) .*write a = jt\.exp\(a, t\)"),
     (
         lambda t: np.power(t, t, dtype="float32"),
@@ -347,7 +348,8 @@ def test_functions_without_a_counterpart_say_what_to_write(name):
         "savez": lambda t: np.savez("x", t), "rollaxis": lambda t: np.rollaxis(t, 0), "percentile": lambda t: np.percentile(t, 50),
         "hstack": lambda t: np.hstack([t]), "vstack": lambda t: np.vstack([t]), "dstack": lambda t: np.dstack([t]),
         "linalg.lstsq": lambda t: np.linalg.lstsq(t, t), "float_power": lambda t: np.float_power(t, 2.0),
-        "linspace": lambda t: np.linspace(t, 1.0, 3),
+        "linspace": lambda t: np.linspace(t, 1.0, 3), "polyval": lambda t: np.polyval(t, t), "fmax": lambda t: np.fmax(t, t),
+        "fmin": lambda t: np.fmin(t, t), "fmod": lambda t: np.fmod(t, t), "heaviside": lambda t: np.heaviside(t, t),
     }  # fmt: skip
     with pytest.raises(jt.OpError, match="does not take Tensors: write ") as e:
         calls.get(name, lambda t: numpys(name)(t))(jt.tensor([[1.0]]))
@@ -367,6 +369,74 @@ def test_what_a_function_does_not_take():
     assert np.sum(t, out=None, where=True).item() == 3.0  # their defaults, written out
 
 
+MANNERS: list[Any] = [
+    lambda n: np.meshgrid(n.V, n.W, sparse=False),
+    lambda n: np.concatenate(n.A[None]),  # a tensor is a sequence of its rows
+    lambda n: np.stack(n.A, axis=1),
+    lambda n: np.outer(n.A, n.V),
+    lambda n: np.outer(2.0, n.V),
+    lambda n: np.einsum("ij,jk->ik", n.A, n.B, optimize=True),
+    lambda n: np.sort(n.A, axis=None, kind="stable"),
+    lambda n: np.argsort(n.A, None),
+    lambda n: np.round(n.I * 10 + 5, -1),
+    lambda n: np.round(n.I, 1),
+    lambda n: np.round(n.A * 100, -1),
+    lambda n: np.linalg.norm(n.V, 2, axis=(0,)),
+    lambda n: np.linalg.norm(n.A, axis=(0,), keepdims=True),
+    lambda n: np.linalg.eigvalsh(n.S, UPLO="L"),
+    lambda n: np.quantile(n.A, 0.5, overwrite_input=False),
+    lambda n: np.cumsum(n.A, axis=0, out=None),
+    lambda n: np.copy(n.A, order="K"),
+    lambda n: np.take(n.A, 1, axis=1),
+    lambda n: np.take(n.A, [0, 1], axis=0, mode="raise"),
+    lambda n: np.repeat(n.V, [1, 0, 2, 1, 1]),
+    lambda n: np.isin(n.I, [1, 2]),
+    lambda n: np.where(n.V > 0, n.V, [1.0, 2.0, 3.0, 4.0, 5.0]),
+    lambda n: np.clip(n.V, [0.0, 0.1, 0.2, 0.3, 0.4], None),
+    lambda n: np.add(n.V, [1.0, 2.0, 3.0, 4.0, 5.0]),
+    lambda n: np.dot(n.V, [1.0, 2.0, 3.0, 4.0, 5.0]),
+]
+
+
+@pytest.mark.parametrize("call", MANNERS)
+def test_numpys_manners(call):
+    same(call(T_), call(N))
+
+
+def test_what_would_be_ignored_is_refused():
+    t = jt.tensor([[1.0, 2.0], [3.0, 4.0]])
+    for name, call in {
+        "sparse": lambda: np.meshgrid(t[0], t[1], sparse=True),
+        "initial": lambda: np.max(t, initial=True),
+        "hermitian": lambda: np.linalg.pinv(t, hermitian=True),
+    }.items():
+        with pytest.raises(jt.OpError, match=rf"of a Tensor does not take {name}="):
+            call()
+    with pytest.raises(jt.OpError, match=r"np\.linalg\.eigh of a Tensor does not take UPLO=: write jt\.linalg\.eigh"):
+        np.linalg.eigh(t, UPLO="U")
+    with pytest.raises(
+        jt.ShapeError, match=r"np\.linalg\.norm with ord=2 takes 1 or 2 dimensions, got shape \(1, 2, 2\)"
+    ):
+        np.linalg.norm(t[None], 2)
+    with pytest.raises(jt.AxisError, match="axis"):
+        np.swapaxes(t, 0, 5)
+    with pytest.raises(jt.OpError, match=r"np\.sort of a Tensor does not take order="):
+        np.sort(t, order="x")
+
+
+def test_sorting_all_of_a_tensor_has_a_gradient():
+    x = np.array([[3.0, 1.0], [2.0, 4.0]])
+    assert jt.grad(lambda x: np.sort(x, axis=None) @ np.arange(4.0))(x).tolist() == [[2.0, 0.0], [1.0, 3.0]]
+
+
+@pytest.mark.skipif(np.lib.NumpyVersion(np.__version__) < "2.4.0", reason="NumPy 2.4 asks for __numpy_dtype__")
+@pytest.mark.parametrize("name", ["bool", "int8", "uint64", "float16", "float32", "float64", "complex64", "complex128"])
+def test_numpy_takes_our_dtypes(name):
+    ours = jt.tensor([1], dtype=name).dtype
+    assert np.dtype(ours) == np.zeros(2, dtype=ours).dtype == np.ones(2).astype(ours).dtype == np.dtype(name) == ours
+    assert np.issubdtype(ours, np.inexact) == (ours.kind in "fc")
+
+
 def test_gradients_of_numpys_functions():
     x = np.array([[3.0, 4.0], [6.0, 8.0]])
     norms = jt.grad(lambda x: np.sum(np.linalg.norm(x, axis=1)))(x)
@@ -381,6 +451,31 @@ def test_asarray_of_a_tracked_tensor_raises():
     with pytest.raises(jt.GradientError, match=r"np\.asarray of a tensor that requires a gradient would lose it"):
         np.asarray(x)
     assert np.asarray(x.detach()).tolist() == x.numpy().tolist() == [1.0]
+
+
+def test_asarray_does_not_lose_a_tangent(T):
+    """``array.dot(x)`` and ``np.sum([x, y])`` are no functions that NumPy hands over: they convert."""
+    for f in (lambda x: np.ones((2, 2)).dot(x), lambda x: np.sum([x, x]), np.asarray):
+        for transform in (
+            lambda f: jt.jvp(f, (T([1.0, 2.0]),), (T([1.0, 1.0]),)),
+            lambda f: jt.vmap(f)(T([[1.0, 2.0]])),
+        ):
+            with pytest.raises(
+                jt.TransformError, match=r"np\.asarray of a tensor that is inside jvp or vmap would lose it"
+            ):
+                transform(f)
+    seen = jt.jvp(lambda x: T([1.0, 2.0])[np.asarray(jt.argmax(x))], (T([1.0, 2.0]),), (T([1.0, 1.0]),))
+    assert [part.item() for part in seen] == [2.0, 0.0]  # an index has no tangent
+
+
+@pytest.mark.parametrize("array", [np.ma.array([1.0, 2.0], mask=[True, False]), np.array([1, None]), np.array(["a"])])
+def test_arrays_that_are_no_numbers(array):
+    t = jt.tensor([1.0, 2.0])
+    for call in (lambda: t + array, lambda: jt.asarray(array), lambda: jt.where(t > 1, t, array)):
+        with pytest.raises(
+            jt.DTypeError, match="no tensor of (a masked array, whose mask would be lost|this ndarray: NumPy)"
+        ):
+            call()
 
 
 def test_the_arrays_of_interpreters_stay_out_of_numpys_hands(T):
@@ -443,6 +538,22 @@ def test_dlpack_of_a_view_that_nobody_may_write():
         wide.__dlpack__(copy=False)
 
 
+def test_dlpack_of_a_view_that_runs_backwards():
+    """PyTorch ends the process at a negative stride."""
+    back = jt.flip(jt.tensor([1.0, 2.0]))
+    assert np.from_dlpack(back).strides == (8,)
+    assert np.from_dlpack(back).tolist() == [2.0, 1.0]
+    with pytest.raises(jt.CopyError, match="a view that runs backwards, which DLPack hands over as a copy"):
+        back.__dlpack__(copy=False)
+
+
+def test_dlpack_of_what_the_library_cannot_hand_over():
+    with pytest.raises(
+        jt.CopyError, match=r"from_dlpack\(\) of this numpy\.ndarray: DLPack only supports native byte order"
+    ):
+        jt.from_dlpack(np.ones(2, ">f8"))
+
+
 def test_dlpack_refuses_what_would_lose_a_gradient():
     x = jt.tensor([1.0], requires_grad=True)
     for export in (x.__dlpack__, x.__dlpack_device__, lambda: np.from_dlpack(x), lambda: jt.from_dlpack(x)):
@@ -484,6 +595,9 @@ def test_dlpack_with_pytorch():
     assert torch.from_dlpack(jt.asarray(2.5)).item() == 2.5
     assert jt.from_dlpack(torch.tensor(2.5)).item() == 2.5
     assert torch.from_dlpack(jt.broadcast_to(t, (2, 3))).tolist() == [t.tolist()] * 2
+    assert torch.from_dlpack(jt.flip(t)).tolist() == t.tolist()[::-1]
+    with pytest.raises(jt.DTypeError, match=r"do not take torch\.Tensor: write jt\.from_dlpack\(x\)"):
+        jt.asarray(theirs)
 
 
 # -- libraries that take any namespace of the standard ----------------------------------------------------------------
@@ -520,7 +634,7 @@ def script(*lines: str, **environment: str) -> Any:
 @pytest.mark.skipif(find_spec("scipy") is None, reason="SciPy is not installed")
 def test_scipy():
     found = script(
-        "import scipy.special, scipy.stats, scipy.fft, scipy.integrate",
+        "import scipy.special, scipy.stats, scipy.fft, scipy.integrate, scipy.linalg, scipy.spatial.distance",
         "from scipy.optimize import elementwise",
         "from scipy.spatial.transform import Rotation",
         "x = jt.tensor([0.5, 1.0, 2.0], requires_grad=True)",
@@ -544,11 +658,16 @@ def test_scipy():
         "    scipy.special.expit(x)",
         "except jt.GradientError:",
         "    out['expit'] = 0.0",
+        "y = jt.asarray([[2.0, 1.0], [1.0, 3.0]])",
+        "out['dct'] = float(type(scipy.fft.dct(y)) is not jt.Tensor)",
+        "out['pdist'] = float(type(scipy.spatial.distance.pdist(y)) is not jt.Tensor)",
+        "out['inv'] = float(type(scipy.linalg.inv(y)) is not np.ndarray)",
+        "out['cdist'] = float(type(scipy.spatial.distance.cdist(y, y)) is not np.ndarray)",
         "print(json.dumps(out))",
         SCIPY_ARRAY_API="1",
     )
     assert {name for name, error in found.items() if error > 1e-6} == set()
-    assert len(found) == 11
+    assert len(found) == 15
 
 
 @pytest.mark.skipif(find_spec("scipy") is None, reason="SciPy is not installed")

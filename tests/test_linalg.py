@@ -38,8 +38,12 @@ def svd_sizes(x):
     return jt.square(jt.abs(u)) * s[..., None, :]
 
 
+def symmetrised(x):
+    return (x + adjoint(x)) / 2
+
+
 def eigh_product(x):
-    _, v = jt.linalg.eigh(x)
+    _, v = jt.linalg.eigh(symmetrised(x))
     return (v * levels(v)) @ adjoint(v)
 
 
@@ -67,7 +71,8 @@ FUNCTIONS = {
     "qr_q": lambda x: jt.linalg.qr(x).Q,
     "qr_r": lambda x: jt.linalg.qr(x).R,
     "qr_complete_q": lambda x: jt.linalg.qr(x, mode="complete").Q,
-    "eigh_values": lambda x: jt.linalg.eigh(x).eigenvalues,
+    "eigvalsh": lambda x: jt.linalg.eigvalsh(symmetrised(x)),
+    "eigh_values": lambda x: jt.linalg.eigh(symmetrised(x)).eigenvalues,
     "eigh_product": eigh_product,
     "eigvals_sum": eigvals_sum,
     "eig_sum": eig_sum,
@@ -244,8 +249,6 @@ def test_no_derivative(T):
         jt.GradientError, match=r"qr\(mode='complete'\) of shape \(3, 2\) has no derivative.*mode='reduced'"
     ):
         jt.grad(lambda x: jt.linalg.qr(x, mode="complete").R.sum())(x)
-    with pytest.raises(jt.LinAlgError, match=r"inv\(\): the matrix of shape \(2, 2\) is singular"):
-        jt.grad(lambda x: jt.linalg.slogdet(x).logabsdet)(T(np.ones((2, 2))))
     assert not jt.linalg.matrix_rank(T(np.eye(2), requires_grad=True)).requires_grad
 
 
@@ -254,7 +257,54 @@ def test_slogdet_of_a_singular_matrix(T):
     assert (sign.item(), logabsdet.item()) == (0.0, -math.inf)
 
 
+@pytest.mark.parametrize("complex", [False, True])
+def test_a_singular_matrix_leaves_the_others_alone(complex, T, close):
+    """To the second order, in both modes, and masked."""
+    one = np.array([[2.0, 1j if complex else 1.0], [0.0, 4.0]])
+    x = T(np.stack([one, np.ones((2, 2)), 2 * one]))
+
+    def f(x):
+        return jt.linalg.slogdet(x).logabsdet
+
+    def masked(x):
+        sign, y = jt.linalg.slogdet(x)
+        return jt.where(sign != 0, y, 0.0).sum()
+
+    g = jt.grad(lambda x: f(x).sum())(x).numpy()
+    expected = np.conj(np.linalg.inv(x.numpy()[::2]).mT)
+    np.testing.assert_allclose(g[::2], expected)
+    assert np.isnan(g[1]).all()
+    np.testing.assert_allclose(jt.vmap(jt.grad(f))(x).numpy()[::2], expected)
+    close(jt.grad(masked)(x), [expected[0], np.zeros((2, 2)), expected[1]])
+    slope = jt.jvp(f, (x,), (x,))[1].numpy()
+    np.testing.assert_allclose(slope, [2.0, math.nan, 2.0])
+    second = jt.jvp(jt.grad(masked), (x,), (x,))[1]
+    close(second, [-expected[0], np.zeros((2, 2)), -expected[1]])
+
+
 # -- what the battery's samples do not show -----------------------------------------------------------------------------
+
+
+def test_rounding_is_not_asymmetry(T, close):
+    """Values are those of the mean of both triangles; so are central differences, element by element."""
+    a = np.array([[4.0, 1.0], [1.0 + 1e-5, 3.0]])
+    mean = (a + a.T) / 2
+    close(jt.linalg.cholesky(T(a)), np.linalg.cholesky(mean))
+    close(jt.linalg.eigvalsh(T(a)), np.linalg.eigvalsh(mean))
+    close(jt.linalg.eigh(T(a.astype("float32"))).eigenvalues, np.linalg.eigvalsh(mean), 1e-6)
+    jt.check_grads(jt.linalg.cholesky, T(a))
+    close(jt.linalg.eigvalsh(T(np.zeros((2, 0, 0)))), np.zeros((2, 0)))
+
+
+def test_one_triangle_written_out(T, close):
+    """Has NumPy's value, and the gradient of a function of that triangle."""
+    stored = np.array([[4.0, 0.0], [2.0, 5.0]])
+
+    def f(x):
+        return jt.linalg.cholesky(jt.tril(x) + jt.tril(x, k=-1).mT)
+
+    close(f(T(stored)), np.linalg.cholesky(stored))
+    jt.check_grads(f, T(stored))
 
 
 def test_results_have_names(T):
@@ -327,6 +377,12 @@ def test_norms_keep_dimensions(T, close):
         close(jt.linalg.matrix_norm(T(x), ord=ord, keepdims=True), np.linalg.norm(x, ord, (-2, -1), keepdims=True))
 
 
+def test_norms_of_nothing(T):
+    for shape in ((0, 2), (2, 0), (0, 0)):
+        for ord in ("fro", "nuc", 1, 2, math.inf):
+            assert jt.linalg.matrix_norm(T(np.zeros(shape)), ord=ord).item() == 0.0
+
+
 def test_tolerances(T):
     x = np.diag([4.0, 1.0, 0.25])
     assert jt.linalg.matrix_rank(T(x), rtol=0.1).item() == 2
@@ -353,6 +409,20 @@ def test_small_integers_stay_small(T):
     ):
         assert y.dtype == "int8"
     assert jt.trace(a).dtype == "int64"
+    assert jt.linalg.matrix_power(a, 3).tolist() == [[37, 54], [81, 118]]
+    assert jt.linalg.matrix_power(a, 3).dtype == "int8"
+
+
+def test_booleans_stay_booleans():
+    """A sum of them is whether one is true, by every way of contracting, as in NumPy; the standard has no such products."""
+    a = np.array([[True, True], [False, False]])
+    for y, expected in (
+        (jt.einsum("ij->i", a), np.einsum("ij->i", a)),
+        (jt.einsum("ij,j->", a, a[0]), np.einsum("ij,j->", a, a[0])),
+        (jt.vecdot(a, a), np.vecdot(a, a)),
+    ):
+        assert y.dtype == "bool"
+        assert y.tolist() == expected.tolist()
 
 
 def test_vecdot_conjugates_and_dot_does_not(T):
@@ -477,8 +547,14 @@ ERRORS = {
     "solve, vectors": (lambda t: LA.solve(t(BATCH), t(np.ones((3, 2)))), jt.ShapeError, r"got \(3, 2\)\. A stack of vectors is given as columns: x2\[\.\.\., None\]"),
     "solve, batches": (lambda t: LA.solve(t(BATCH), t(np.ones((4, 2, 1)))), jt.ShapeError, r"the leading axes of \(3, 2, 2\) and \(4, 2, 1\) do not broadcast"),
     "solve, integers": (lambda t: LA.solve(t(ONES), t([1, 2])), jt.DTypeError, r"solve\(\) takes floating-point numbers; got int64 of shape \(2,\)"),
+    "solve, a number": (lambda t: LA.solve(t(ONES), 3.0), jt.ShapeError, r"solve\(\) takes arrays of 1 dimension or more; got the number 3\.0"),
+    "matrix_power, integers inverted": (lambda t: LA.matrix_power(t([[1, 2], [3, 4]]), -1), jt.DTypeError, r"inv\(\) takes floating-point numbers; got int64"),
     "solve_triangular": (lambda t: LA.solve_triangular(t(np.diag([1.0, 0.0])), t([1.0, 2.0])), jt.LinAlgError, r"solve_triangular\(\): the matrix of shape \(2, 2\) has a zero on its diagonal"),
     "cholesky": (lambda t: LA.cholesky(t(NEGATIVE)), jt.LinAlgError, r"cholesky\(\): matrix \[0, 1\] of the batch of shape \(1, 2, 2, 2\) is not positive definite"),
+    "cholesky of a triangle": (lambda t: LA.cholesky(t(np.tril(ONES + np.eye(2)))), jt.LinAlgError, r"cholesky\(\): the matrix of shape \(2, 2\) is not Hermitian: element \[0, 1\] is 0, \[1, 0\] is 1\. .*NumPy reads.*: jt\.tril\(x\) \+ jt\.tril\(x, k=-1\)\.mT; else take"),
+    "eigh of one that is not": (lambda t: LA.eigh(t(np.stack([ONES, [[1.0, 0.2], [0.0, 1.0]]]))), jt.LinAlgError, r"eigh\(\): matrix \[1\] of the batch of shape \(2, 2, 2\) is not Hermitian: element \[0, 1\] is 0\.2, \[1, 0\] is 0"),
+    "eigvalsh in vmap": (lambda t: jt.vmap(LA.eigvalsh)(t([[[1.0, 1j], [1j, 1.0]]])), jt.LinAlgError, r"matrix \[0\] of the batch .* \[0, 1\] is 0\+1j, \[1, 0\] is 0\+1j.*jt\.conj\(jt\.tril"),
+    "eigvalsh, diagonal": (lambda t: LA.eigvalsh(t([[1j]])), jt.LinAlgError, r"not Hermitian: element \[0, 0\] is 0\+1j"),
     "cholesky of integers": (lambda t: LA.cholesky(t([[1]])), jt.DTypeError, r"cholesky\(\) takes floating-point"),
     "svd of NaN": (lambda t: LA.svd(t(NAN)), jt.LinAlgError, r"svd\(\): the matrix of shape \(2, 2\) holds NaN or infinite elements"),
     "eig of infinity": (lambda t: LA.eig(t([[math.inf]])), jt.LinAlgError, r"eig\(\): the matrix of shape \(1, 1\) holds NaN or infinite"),
@@ -493,9 +569,17 @@ ERRORS = {
     "matrix_norm of integers": (lambda t: LA.matrix_norm(t([[1]])), jt.DTypeError, r"matrix_norm\(\) takes floating-point"),
     "outer": (lambda t: jt.outer(t(X), t(X)), jt.ShapeError, r"outer\(\) takes two vectors, got shapes \(2, 3\) and \(2, 3\)"),
     "cross": (lambda t: jt.cross(t(X[:, :2]), t(X)), jt.ShapeError, r"cross\(\): shapes \(2, 2\) and \(2, 3\) need axis -1, counted from the end, of length 3"),
+    "cross in vmap": (lambda t: jt.vmap(jt.cross, in_axes=(0, None))(t(X), t(X[:, :2])), jt.ShapeError, r"cross\(\): shapes \(3,\) and \(2, 2\) need axis -1"),
+    "cross, other axes": (lambda t: jt.cross(t(X), t(np.ones((3, 3)))), jt.ShapeError, r"cross\(\): shapes \(2, 3\) and \(3, 3\) do not broadcast"),
     "vecdot": (lambda t: jt.vecdot(t(X), t(X.T)), jt.ShapeError, r"vecdot\(\): shapes \(2, 3\) and \(3, 2\) need axis -1"),
     "tensordot": (lambda t: jt.tensordot(t(X), t(X), axes=1), jt.ShapeError, r"axes \(1,\) of shape \(2, 3\) and \(0,\) of shape \(2, 3\) must pair up"),
     "tensordot, too many axes": (lambda t: jt.tensordot(t(X), t(X), axes=3), jt.ShapeError, r"must pair up, with equal lengths"),
+    "tensordot, three lists": (lambda t: jt.tensordot(t(X), t(X), axes=((1,), (1,), (0,))), jt.OpError, r"tensordot\(\): axes must be an integer, or the axes of x1 and those of x2; got \(\(1,\), \(1,\), \(0,\)\)"),
+    "tensordot, a fraction": (lambda t: jt.tensordot(t(X), t(X), axes=1.0), jt.OpError, r"axes must be an integer.* got 1\.0"),
+    "diagonal in vmap": (lambda t: jt.vmap(jt.diagonal)(t(X)), jt.ShapeError, r"diagonal\(\) takes matrices.* shape \(3,\) in a batch"),
+    "trace": (lambda t: jt.trace(t(X[0])), jt.ShapeError, r"trace\(\) takes matrices, of at least 2 dimensions; got shape \(3,\)"),
+    "dot": (lambda t: jt.dot(t(X), t(X)), jt.ShapeError, r"matmul\(\): shapes \(2, 3\) and \(2, 3\) do not fit"),
+    "multi_dot of a number": (lambda t: LA.multi_dot(2.0, t(X)), jt.ShapeError, r"multi_dot\(\) takes matrices.* got shapes \[\(\), \(2, 3\)\]"),
     "diagonal": (lambda t: jt.diagonal(t(X[0])), jt.ShapeError, r"diagonal\(\) takes matrices, of at least 2 dimensions; got shape \(3,\)"),
     "multi_dot": (lambda t: LA.multi_dot([t(X), t(X[0]), t(X)]), jt.ShapeError, r"multi_dot\(\) takes matrices, and vectors as the first and the last"),
 }  # fmt: skip

@@ -200,6 +200,10 @@ ERRORS = {
         lambda T: F.interpolate(T(np.ones((1, 1, 3))), (2, 2)),
         r"interpolate\(\): size must be one number, or one for each of the 1 length\(s\) \(3,\) of x, .* got \(2, 2\)",
     ),
+    "interpolate, no factor": (
+        lambda T: F.interpolate(T(np.ones((1, 1, 3))), scale_factor=float("nan")),
+        r"interpolate\(\): scale_factor must be one number, .* got nan",
+    ),
     "interpolate, nothing left": (
         lambda T: F.interpolate(T(np.ones((1, 1, 3))), scale_factor=0.1),
         r"interpolate\(\): scale_factor must be one number, .* and give lengths from 1; got 0\.1",
@@ -214,11 +218,39 @@ OP_ERRORS = {
         lambda T: F.interpolate(T(np.ones((1, 1, 3))), 2, align_corners=True),
         r"align_corners is for the linear modes and 'bicubic'; got True for 'nearest'",
     ),
+    "divisor": (
+        lambda T: F.avg_pool2d(T(np.ones((1, 1, 4, 4))), 2, divisor_override=0),
+        r"avg_pool2d\(\): divisor_override must not be 0",
+    ),
     "size and factor": (
         lambda T: F.interpolate(T(np.ones((1, 1, 3))), 2, 2.0),
         r"interpolate\(\) takes either size or scale_factor; got size=2, scale_factor=2\.0",
     ),
 }
+
+
+DTYPE_ERRORS = {
+    "means of integers": (lambda: F.avg_pool1d(np.ones((1, 1, 4), int), 2), r"avg_pool1d\(\): x has dtype int64; expected floating"),
+    "adaptive means of integers": (lambda: F.adaptive_avg_pool1d(np.ones((1, 1, 5), int), 2), r"adaptive_avg_pool1d\(\): x has dtype int64"),
+    "between integers": (lambda: F.interpolate(np.ones((1, 1, 4), int), 7, mode="linear"), r"interpolate\(\): x has dtype int64"),
+    "the largest boolean": (lambda: F.max_pool1d(np.ones((1, 1, 4), bool), 2), r"max_pool1d\(\): x has dtype bool; expected numbers with an order"),
+    "the largest complex number": (lambda: F.adaptive_max_pool1d(np.ones((1, 1, 4), complex), 2), r"adaptive_max_pool1d\(\): x has dtype complex128"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", DTYPE_ERRORS)
+def test_errors_of_dtypes(what):
+    call, message = DTYPE_ERRORS[what]
+    with pytest.raises(jt.DTypeError, match=message):
+        call()
+
+
+def test_integers_of_numpy_are_integers(T, close):
+    x, two = T(np.arange(12.0).reshape(1, 1, 12)), np.int64(2)
+    close(F.avg_pool1d(x, two, two), F.avg_pool1d(x, 2, 2).numpy())
+    close(F.interpolate(x, np.int64(5)), F.interpolate(x, 5).numpy())
+    columns = T(np.ones((2, 11)))
+    close(jt.grad(lambda c: F.fold(c, (12,), two).sum())(columns), np.ones((2, 11)))
 
 
 @pytest.mark.parametrize("what", ERRORS)

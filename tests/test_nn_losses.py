@@ -63,6 +63,19 @@ REFUSED = {
     "embedding, padding": (lambda: F.embedding(np.array([0]), z(3, 2), padding_idx=3), jt.BoundsError, "padding_idx is 3; weight has the rows 0 to 2"),
     "dropout, p": (lambda: F.dropout(z(2), p=1.5), jt.OpError, r"dropout\(\): p is the probability of a zero, from 0 to 1; got 1.5"),
     "dropout, ints": (lambda: F.dropout(z(2, dtype=int)), jt.DTypeError, "x has dtype int64; expected floating point"),
+    "celu": (lambda: F.celu(z(2), alpha=0.0), jt.OpError, r"celu\(\): alpha must not be 0"),
+    "integer scores": (lambda: F.cross_entropy(z(2, 3, dtype=int), z(2, dtype=int)), jt.DTypeError, r"cross_entropy\(\): x has dtype int64; expected floating point"),
+    "no classes": (lambda: F.cross_entropy(z(0, 0), z(0, dtype=int)), jt.ShapeError, r"there are no classes: x has shape \(0, 0\)"),
+    "integers that wrap around": (lambda: F.l1_loss(z(2, dtype="uint8"), z(2, dtype="uint8")), jt.DTypeError, r"l1_loss\(\): x has dtype uint8; .* x\.astype\(jt\.float64\)"),
+    "integers to compare": (lambda: F.cosine_similarity(z(2, 3), z(2, 3, dtype="uint8")), jt.DTypeError, r"cosine_similarity\(\): x2 has dtype uint8"),
+    "wide variances": (lambda: F.gaussian_nll_loss(z(2), z(2), z(3, 2)), jt.ShapeError, r"var has shape \(3, 2\); expected one that broadcasts to x's, \(2,\)"),
+    "rms_norm, wide weight": (lambda: F.rms_norm(z(3), z(2, 3)), jt.ShapeError, r"rms_norm\(\): weight has shape \(2, 3\), which does not broadcast to x's, \(3,\)"),
+    "layer_norm, axis": (lambda: F.layer_norm(np.arange(6.0).reshape(2, 3), axis=5), jt.AxisError, r"layer_norm\(\): axis=5 does not name axes of x, each once; x has shape \(2, 3\)"),
+    "layer_norm, axis twice": (lambda: F.layer_norm(np.arange(6.0).reshape(2, 3), axis=(1, -1)), jt.AxisError, r"axis=\(1, -1\) does not"),
+    "layer_norm, a number": (lambda: F.layer_norm(2.0), jt.AxisError, r"axis=-1 does not name axes of x, each once; x has shape \(\)"),
+    "batch_norm, ints": (lambda: F.batch_norm(z(2, 3, dtype=int), training=True), jt.DTypeError, r"batch_norm\(\): x has dtype int64"),
+    "batch_norm, integer statistics": (lambda: F.batch_norm(z(2, 3), z(3, dtype=int), z(3)), jt.DTypeError, r"batch_norm\(\): running_mean has dtype int64"),
+    "attention, complex": (lambda: F.scaled_dot_product_attention(z(2, 3, dtype=complex), z(4, 3), z(4, 2)), jt.DTypeError, r"scaled_dot_product_attention\(\) takes real numbers"),
     "dropout2d": (lambda: F.dropout2d(z(2, 3)), jt.ShapeError, r"expected \(n, channels, height, width\) or \(channels, height, width\)"),
 }  # fmt: skip
 
@@ -75,6 +88,17 @@ def test_refused(name):
 
 
 # -- losses -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shapes", [((2, 3), (2, 1)), ((1, 3), (2, 3)), ((2, 1), (2, 3)), ((2, 1), (1, 3))])
+def test_cosines_of_what_broadcasts(shapes, T, close):
+    """An element that is repeated along the axis counts each time."""
+    rng = np.random.default_rng(0)
+    a, b = (rng.normal(size=s) for s in shapes)
+    x, y = np.broadcast_arrays(a, b)
+    expected = np.sum(x * y, 1) / np.linalg.norm(x, axis=1) / np.linalg.norm(y, axis=1)
+    close(F.cosine_similarity(T(a), T(b)), expected)
+    assert (np.abs(expected) <= 1).all()
 
 
 def test_everything_ignored(T):
@@ -189,6 +213,23 @@ def test_layer_norm_far_from_zero(far, dtype, T):
         np.testing.assert_allclose(leaf.grad.numpy(), e, rtol=30 * eps, atol=30 * eps)
 
 
+@pytest.mark.parametrize("rows", [np.tile([2.9, 4.9], 2048), np.arange(33.0) * 1e16], ids=["far", "large"])
+def test_layer_norm_keeps_float32s_digits(rows, T):
+    """Where squares would round differences off, and where powers of the deviation leave float32."""
+    rng = np.random.default_rng(0)
+    n = rows.size
+    x, weight, bias = (a.astype("float32") for a in (np.stack([rows, rng.permutation(rows)]), *rng.normal(size=(2, n))))
+    g = rng.normal(size=(2, n)).astype("float32")
+    found = []
+    for dtype in ("float32", "float64"):
+        leaves = [T(a, dtype, requires_grad=True) for a in (x, weight, bias)]
+        y = F.layer_norm(*leaves)
+        y.backward(T(g, dtype))
+        found.append([y.numpy(), *(leaf.grad.numpy() for leaf in leaves)])
+    for low, high in zip(*found, strict=True):
+        np.testing.assert_allclose(low, high, rtol=0, atol=1e-6 * np.abs(high).max())
+
+
 def test_layer_norm_needs_what_is_asked_for(T, close):
     x, weight, bias = T(np.arange(6.0).reshape(2, 3)), T([1.0, 2.0, 3.0]), T(np.ones((2, 1)), requires_grad=True)
     F.layer_norm(x, weight, bias).sum().backward()
@@ -222,9 +263,19 @@ def test_padding_gets_no_gradient(T):
     assert weight.grad.tolist() == [[0.0, 0.0], [2.0, 2.0], [1.0, 1.0]]
 
 
+def test_attention_without_keys_gives_zero(T):
+    q, k, v = T(np.ones((2, 3, 4)), requires_grad=True), T(np.ones((0, 4))), T(np.ones((2, 0, 5)))
+    y = F.scaled_dot_product_attention(q, k, v)
+    assert y.tolist() == [[[0.0] * 5] * 3] * 2
+    y.sum().backward()
+    assert (q.grad == 0).all()
+
+
 def test_embedding_under_vmap(T):
     weight = T(np.arange(6.0).reshape(3, 2))
     assert jt.vmap(lambda i: F.embedding(i, weight))(T([2, 0])).tolist() == [[4.0, 5.0], [0.0, 1.0]]
+    rows = jt.vmap(lambda i: F.embedding(i, weight))(T([-1, 1, 3]))  # a negative one does not count from the end
+    np.testing.assert_array_equal(rows.numpy(), [[math.nan] * 2, [2.0, 3.0], [math.nan] * 2])
 
 
 # -- dropout ----------------------------------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ def test_op(name, backend):
 
 
 def test_every_op_is_in_the_catalogue_and_is_tested():
+    assert jt.ops.conv2d is nn.functional.conv2d  # the plugin is loaded
     assert {name for name, owner in registry.ops.owners.items() if owner == "nn"} == set(OWN)
     assert set(REFERENCES) | set(CASES) <= set(OWN)
     assert not [
@@ -55,6 +56,45 @@ def test_functional_is_the_namespace_of_all_ops():
 @pytest.mark.parametrize("family", nn.ops.FAMILIES, ids=lambda f: f.__name__)
 def test_docstrings(family):
     assert doctest.testmod(family).failed == 0
+
+
+# Elementwise in the real and the imaginary part, sums of products, or smooth formulas that complex numbers fit, too.
+COMPLEX = {
+    "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "alpha_dropout", "avg_pool1d", "avg_pool2d",
+    "avg_pool3d", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "convolution",
+    "dropout", "dropout1d", "dropout2d", "dropout3d", "embedding", "fold", "hardshrink", "interpolate", "layer_norm_grad",
+    "log_softmax_at_grad", "pool_gather", "pool_scatter", "resample", "softsign", "tanhshrink", "unfold",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_complex_numbers_are_right_or_refused(name, T, backend):
+    """NumPy orders complex numbers, so an op that compares would compute something."""
+    rng = np.random.default_rng(0)
+    op = registry.ops[name].op
+    arrays, attrs = op.samples(rng) if op.samples else ([rng.uniform(0.2, 0.8, size=3) for _ in op.inputs], {})
+    floats = [np.asarray(a).dtype.kind == "f" for a in arrays]
+    values = [T(a * (1 + 0.5j)) if f else T(a) for a, f in zip(arrays, floats, strict=True)]
+    if name == "max_pool":  # of max_pool1d and its kin, which check
+        return
+    if name not in COMPLEX:
+        with pytest.raises(jt.DTypeError):
+            registry.ops[name](*values, **attrs)
+    else:
+        check_op(registry.ops[name], backend, complex=True)
+
+
+def test_activations_of_unsigned_integers():
+    """A negative one would wrap around."""
+    x = np.array([0, 3, 254], np.uint8)
+    for name in ("silu", "softmin"):
+        f = getattr(nn.functional, name)
+        np.testing.assert_allclose(f(x).numpy(), f(x.astype(float)).numpy())
+
+
+def test_hardtanh_passes_nan_on(T):
+    """As PyTorch: the gradient is cut outside of the bounds, and a NaN is not known to lie there."""
+    assert jt.vmap(jt.grad(nn.functional.hardtanh))(T([float("nan"), 2.0, 0.5])).tolist() == [1.0, 0.0, 1.0]
 
 
 # -- as PyTorch -------------------------------------------------------------------------------------------------------
@@ -92,3 +132,19 @@ def test_as_pytorch(T, case, dtype):
         np.testing.assert_allclose(got.numpy(), case["gradients"][i], **tol, err_msg=f"gradient of array {i}")
     for got, expected in zip(stats, case.get("running", ()), strict=False):
         np.testing.assert_allclose(got.numpy(), expected, **tol)
+
+
+def test_pytorchs_names_are_answered():
+    for module, name, told in (
+        (nn, "Conv2d", "Did you mean 'functional.conv2d'"),
+        (nn, "ReLU", "Did you mean 'functional.relu'"),
+        (nn, "CrossEntropyLoss", "Did you mean 'functional.cross_entropy'"),
+        (nn, "BatchNorm2d", "Did you mean 'functional.batch_norm'"),
+        (nn, "Sequential", "A model is a plain function that calls layers"),
+        (nn, "Liner", "Did you mean 'Linear'"),
+        (nn.functional, "covn2d", "Did you mean 'conv2d'"),
+        (nn.functional, "one_hot", r"Did you mean 'jt\.one_hot'"),
+        (nn.functional, "linear", r"Write x @ weight\.mT \+ bias"),
+    ):
+        with pytest.raises(AttributeError, match=f"module '{module.__name__}' has no attribute '{name}'. {told}"):
+            getattr(module, name)

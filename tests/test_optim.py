@@ -294,3 +294,10 @@ def test_every_kind_of_bad_learning_rate(T):
     for lr in (np.float32(-1), [0.1, 0.2], jt.tensor([0.1]), jt.tensor(float("nan")), float("inf"), True, "a"):
         with pytest.raises(OptimizerError, match="lr must be a finite number"):
             optim.SGD([p], lr=lr)
+
+
+def test_an_optimizer_that_is_not_there():
+    with pytest.raises(
+        AttributeError, match=r"no attribute 'AdamW'. It has SGD and Adam; others are subclasses of jt\.Optimizer"
+    ):
+        optim.AdamW

@@ -897,3 +897,18 @@ def installed(device):
     except jt.NotFoundError:
         return False
     return True
+
+
+def test_logits_that_give_no_probabilities(backend, T):
+    g = generator(backend)
+    inf = float("inf")
+    for logits in ([float("nan"), 0.0], [inf, 0.0], [-inf, -inf], [[0.0, 1.0], [-inf, -inf]]):
+        with pytest.raises(
+            jt.random.RandomError, match=r"categorical\(\): logits must not be NaN or \+inf, and not all"
+        ):
+            g.categorical(T(logits))
+    with pytest.raises(jt.DTypeError, match=r"categorical\(\): logits have dtype complex128; expected real numbers"):
+        g.categorical(T([1j, 0.0]))
+    assert g.categorical(T([-inf, 0.0]), 5).tolist() == [1] * 5
+    assert g.categorical(T(np.zeros((0, 3)))).shape == (0,)
+    assert jt.vmap(lambda x: g.categorical(x))(T([[0.0, -inf], [-inf, 0.0]])).tolist() == [0, 1]

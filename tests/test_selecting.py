@@ -21,6 +21,12 @@ def both_ways(f, x, direction):
 # -- shapes -----------------------------------------------------------------------------------------------------------
 
 
+def test_concat_of_numbers_says_stack(T):
+    with pytest.raises(jt.ShapeError, match=r"concat\(\) joins along an axis .*a number has none: use jt\.stack"):
+        jt.concat([T(1.0), T(2.0)])
+    assert jt.concat([T(1.0), T(2.0)], axis=None).tolist() == [1.0, 2.0]
+
+
 def test_split_and_unstack(T):
     x = T(np.arange(24.0).reshape(2, 3, 4))
     for parts, expected in [
@@ -494,6 +500,7 @@ def test_gradients_of_large_arrays_add_up(T, dtype):
 
 NESTED = {
     "at.multiply": lambda x, i: x.at[i].multiply(x[:3] + 2.0),
+    "at.mul": lambda x, i: x.at[i].mul(x[:3] + 2.0),
     "at.max": lambda x, i: x.at[i].max(x[1:]),
     "gather": lambda x, i: jt.gather(x, i, 0) * x[:3],
     "scatter_add": lambda x, i: jt.scatter_add(x, i, x[:3] ** 2, 0),
@@ -610,3 +617,154 @@ def test_what_apply_where_refuses(T):
         jt.apply_where(x > 0, root)
     with pytest.raises(jt.ShapeError, match=r"returned shape \(\); it must be an elementwise function"):
         jt.apply_where(x > 0, lambda a: a.sum(), x)
+
+
+def test_split_by_an_array(T):
+    """A tensor of one index is where to cut, not how often."""
+    x = T([1.0, 2.0, 3.0])
+    for cuts in (T([1]), np.array([1]), [1], (np.int64(1),)):
+        assert [p.tolist() for p in jt.split(x, cuts)] == [[1.0], [2.0, 3.0]]
+    for sections in (T(3), np.int64(3), 3):
+        assert [p.tolist() for p in jt.split(x, sections)] == [[1.0], [2.0], [3.0]]
+    for wrong in (1.5, [1.5], "ab"):
+        with pytest.raises(
+            jt.DTypeError, match=r"split\(\) takes a number of sections or indices to cut at, ints; got"
+        ):
+            jt.split(x, wrong)
+
+
+@pytest.mark.parametrize("mode", ["edge", "reflect", "symmetric", "wrap"])
+@pytest.mark.parametrize("n", [1, 2, 3, 5])
+def test_pad_wider_than_the_array(T, mode, n):
+    """Values as NumPy's, and the gradient: each element adds up the weights of its copies."""
+    x = np.arange(1.0, n + 1.0)
+    for width in [(0, 1), (1, 0), (n, n), (n + 1, 0), (0, 4 * n + 3), (23, 41)]:
+        expected = np.pad(x, width, mode)
+        assert jt.pad(T(x), width, mode).tolist() == expected.tolist()
+        weight = np.arange(1.0, expected.size + 1)
+        _, pull = jt.vjp(lambda x, w=width: jt.pad(x, w, mode), T(x))
+        (slope,) = pull(T(weight))
+        assert slope.tolist() == [weight[expected == v].sum() for v in x]
+
+
+def test_pad_far_beyond_takes_no_piece_for_each_turn(T):
+    """It took 1.5 s for 3 elements and 100,000 more, where a concatenation had a piece for each turn."""
+    x = T([1.0, 2.0, 3.0], requires_grad=True)
+    for mode in ("wrap", "reflect", "symmetric"):
+        y = jt.pad(x, 30_000, mode)
+        nodes, stack = set(), [y.node]
+        while stack:
+            node = stack.pop()
+            if node is not None and id(node) not in nodes:
+                nodes.add(id(node))
+                stack.extend(getattr(node, "parents", ()))
+        assert len(nodes) < 20
+
+
+def test_pad_takes_arrays_and_refuses_fractions(T):
+    x = T([[1.0, 2.0]])
+    assert jt.pad(x, np.array([[1, 0], [0, 2]])).tolist() == [[0.0] * 4, [1.0, 2.0, 0.0, 0.0]]
+    assert jt.pad(x[0], 1, constant_values=np.array([3.0, 4.0])).tolist() == [3.0, 1.0, 2.0, 4.0]
+    for width in (1.5, "a", ((1, 2.5),)):
+        with pytest.raises(jt.DTypeError, match=r"pad\(\): pad_width=.* must be of ints"):
+            jt.pad(x, width)
+
+
+def test_repeat_refuses_what_is_no_count(T):
+    x = T([1.0, 2.0])
+    assert jt.repeat(x, T([2, 1], "uint8")).tolist() == [1.0, 1.0, 2.0]
+    assert jt.repeat(x, T([0, 0])).shape == jt.repeat(x[:0], T([], "int64")).shape == (0,)
+    for repeats in (2.0, True):
+        with pytest.raises(jt.DTypeError, match=r"repeat\(\): repeats must be an int or integers along one axis"):
+            jt.repeat(x, repeats)
+
+
+def test_indices_that_are_no_arrays(T):
+    x = T([[1.0, 2.0], [3.0, 4.0]])
+    assert jt.take(x, -1, axis=1).tolist() == [2.0, 4.0]
+    with pytest.raises(jt.DTypeError, match=r"take\(\) takes indices of an integer dtype; got float64"):
+        jt.take(x, 1.0, axis=0)
+    with pytest.raises(jt.OpError, match=r"a slice takes ints, got None:1.5:None"):
+        x[:1.5]
+
+
+def test_more_classes_than_the_dtype_holds(T):
+    for dtype in ("uint8", "int8", "int32", "uint64"):
+        y = jt.one_hot(T([1, 3], dtype), 300)
+        assert y.shape == (2, 300)
+        assert jt.argmax(y, axis=1).tolist() == [1, 3]
+    with pytest.raises(jt.DTypeError, match=r"one_hot\(\): num_classes must be an int; got 2.5"):
+        jt.one_hot(T([1]), 2.5)
+    with pytest.raises(jt.ShapeError, match=r"one_hot\(\) got num_classes=-1: it must be 0 or above"):
+        jt.one_hot(T([], "int64"), -1)
+
+
+def test_apply_where_in_a_batch_never_sees_what_no_example_selects_beside_one_that_does(T):
+    """NumPy's warnings are errors here, so that log(0) would be seen; and a closure's gradient would be NaN."""
+    x, w = T([1.0, -1.0, 0.0, 4.0]), T(2.0)
+    f = lambda x: jt.apply_where(x > 0, lambda x: w * jt.log(x), x)  # noqa: E731
+    assert jt.vmap(f)(x).tolist() == f(x).tolist()
+    assert jt.vmap(jt.grad(f))(x).tolist() == [2.0, 0.0, 0.0, 0.5]
+    assert jt.vmap(jt.grad(jt.grad(f)))(x).tolist() == [-2.0, 0.0, 0.0, -0.125]
+    assert jt.vmap(jt.vmap(f))(jt.reshape(x, (2, 2))).tolist() == jt.reshape(f(x), (2, 2)).tolist()
+    slope = jt.grad(lambda w: jt.vmap(lambda x: jt.apply_where(x > 0, lambda x: w * jt.log(x), x))(x).sum())(w)
+    assert slope.item() == pytest.approx(np.log(4.0))
+
+
+def test_apply_where_keeps_the_dtype_of_f(T):
+    yes = T([True, False])
+    assert jt.apply_where([True, False], jt.sqrt, T([4.0, -1.0])).tolist() == [2.0, 0.0]  # a list goes where x is
+
+    def alone(f, x, fill):
+        return jt.apply_where(yes, f, x, fill_value=fill)
+
+    def batched(f, x, fill):
+        return jt.vmap(lambda c: jt.apply_where(c, f, x, fill_value=fill))(yes[None])[0]
+
+    for call in (alone, batched):
+        y = call(lambda x: x > 1, T([2.0, 3.0]), 0)
+        assert (y.tolist(), y.dtype) == ([True, False], "bool")
+        assert call(lambda x: x + 1, T([2, 3], "uint8"), 7).dtype == "uint8"
+        assert call(lambda x: x, T([2.0, 3.0], "float32"), 1.5).dtype == "float32"
+        for values, fill in (([2, 3], 1.5), ([2.0, 3.0], 1j), ([2, 3], float("nan"))):
+            with pytest.raises(jt.DTypeError, match=r"apply_where\(\): fill_value=.* does not fit"):
+                call(lambda x: x, T(values), fill)
+
+
+def test_products_at_places_stop_when_no_run_is_longer(T, monkeypatch):
+    """Of a thousand places, none twice, no pair is multiplied; under vmap, where nobody knows, all log2(n) steps are made."""
+    joins = []
+    original = jt.ops.selecting.concat
+    monkeypatch.setattr(jt.ops.selecting, "concat", lambda *a, **k: (joins.append(1), original(*a, **k))[1])
+    x, places = T(np.ones(1000)), T(np.random.default_rng(0).permutation(1000))
+    assert x.at[places].multiply(2.0).tolist() == [2.0] * 1000
+    assert not joins
+    x.at[T([0, 0, 1])].multiply(2.0)
+    assert len(joins) == 1
+    assert jt.vmap(lambda i: x[:4].at[i].multiply(3.0))(T([[0, 0, 0, 3]])).tolist() == [[27.0, 1.0, 1.0, 3.0]]
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint32", "uint64"])
+def test_indices_of_any_integer_dtype(T, dtype):
+    """Into an axis longer than the dtype counts, and with unsigned numbers, which hold no negative one."""
+    host = np.arange(300.0)
+    x, i = T(host), T([1, 5, 5], dtype)
+    assert x[i].tolist() == jt.take(x, i).tolist() == jt.gather(x, i, 0).tolist() == [1.0, 5.0, 5.0]
+    assert jt.vmap(lambda x, i: x[i], in_axes=(None, 0))(x, i).tolist() == [1.0, 5.0, 5.0]
+    assert jt.grad(lambda x: (x[i] * T([1.0, 2.0, 4.0])).sum())(x).tolist()[:7] == [0, 1, 0, 0, 0, 6, 0]
+    assert (x.at[i].set(-1.0) == -1.0).astype(int).sum().item() == 2
+    assert x.at[i].add(1.0)[5].item() == 7.0
+    assert x.at[i].multiply(2.0)[5].item() == 20.0
+    assert x.at[i].max(900.0)[5].item() == 900.0
+    assert jt.reshape(x, (1, 300))[T([0, 0, 0]), i].tolist() == [1.0, 5.0, 5.0]
+    if dtype == "int8":
+        assert x[T([-1, -128], dtype)].tolist() == [299.0, 172.0]
+
+
+def test_python_numbers_join_the_arrays_on_their_device(T, backend):
+    x = T([[1.0, 2.0]])
+    for made in (*jt.broadcast_arrays(x, 3.0), *jt.meshgrid(x[0], 3.0), jt.kron(2.0, x)):
+        assert made.device == jt.device(backend)
+    assert jt.kron(2.0, x).tolist() == [[2.0, 4.0]]
+    with pytest.raises(jt.DTypeError, match=r"sort\(\): 'NoneType' object cannot be interpreted as an integer"):
+        jt.sort(x, axis=None)

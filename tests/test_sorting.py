@@ -354,3 +354,58 @@ def test_errors(name, T):
     call, error, message = MISTAKES[name]
     with pytest.raises(error, match=message):
         call(T([1.0, 2.0, 3.0]))
+
+
+# -- what the standard leaves to us ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("method", "expected"), [("lower", 1.0), ("higher", INF), ("nearest", 1.0)])
+def test_one_element_alone_is_no_mean_with_an_infinite_one(T, close, method, expected):
+    """Zero times infinity is NaN, so the element that does not count must not be met."""
+    close(jt.quantile(T([1.0, INF]), 0.5, method=method), expected)
+    close(jt.quantile(T([-INF, 1.0]), 0.25, method="higher"), 1.0)
+    close(slope(lambda x: jt.quantile(x, 0.5, method="lower"), T([1.0, INF], requires_grad=True)), [1.0, 0.0])
+
+
+def test_how_q_may_be_given(T):
+    x = T([1.0, 2.0, 4.0])
+    for q in (0.5, np.float64(0.5), np.array(0.5)):
+        assert jt.quantile(x, q).tolist() == 2.0
+    for q in ([0.5], (0.5,), np.array([0.5])):
+        assert jt.quantile(x, q).tolist() == [2.0]
+    for q in ("a", [[0.5]], np.array([[0.5]]), None):
+        with pytest.raises(jt.OpError, match=r"quantile\(\) takes a number as q, or a sequence of numbers; got"):
+            jt.quantile(x, q)
+    with pytest.raises(jt.OpError, match=r"quantile\(\) got no q"):
+        jt.quantile(x, [])
+
+
+def test_a_number_is_weak_in_searches(T):
+    """As everywhere, a Python float takes the dtype of the float32 beside it, alone and in a batch."""
+    x = T([0.1, 0.2], "float32")
+    assert jt.isin(x, 0.1).tolist() == [True, False]
+    assert jt.isin(0.1, x).item() is True
+    assert jt.searchsorted(x, 0.1, side="right").item() == 1
+    assert jt.vmap(lambda x: jt.searchsorted(x, 0.1, side="right"))(x[None]).tolist() == [1]
+    assert jt.isin(3, 3).item() is True
+
+
+def test_axes_and_counts_that_do_not_fit(T):
+    with pytest.raises(jt.AxisError, match="axis"):
+        jt.argsort(T(1.0), descending=True)
+    with pytest.raises(jt.DTypeError, match=r"topk\(\): k must be an int; got 1.0"):
+        jt.topk(T([1.0]), 1.0)
+    with pytest.raises(jt.DTypeError, match=r"cumulative_prod\(\): axis must be an int; got 0.0"):
+        jt.cumulative_prod(T([1.0]), axis=0.0)
+    with pytest.raises(jt.DTypeError, match=r"diff\(\): axis must be an int; got 0.0"):
+        jt.diff(T([1.0]), axis=0.0)
+
+
+def test_logsumexp_of_no_elements(T, close):
+    """As SciPy and PyTorch: the logarithm of an empty sum."""
+    x = T(np.zeros((2, 0, 3)))
+    close(jt.logsumexp(x, axis=1), np.full((2, 3), -INF))
+    close(jt.logsumexp(x, axis=(0, 1), keepdims=True), np.full((1, 1, 3), -INF))
+    assert jt.logsumexp(T(np.zeros((0,)), "float32")).dtype == "float32"
+    assert jt.logsumexp(x, axis=0).shape == (0, 3)
+    assert jt.grad(lambda x: jt.where(jt.logsumexp(x) < 0, 1.0, 0.0))(T(np.zeros((0,)))).shape == (0,)

@@ -59,6 +59,10 @@ def test_hypot_and_logaddexp_far_out(T, close):
     jt.sum(jt.logaddexp(x, y)).backward()
     close(x.grad, [0.5, 0.0, 1.0])
     close(y.grad, [0.5, 0.0, 0.0])
+    x, y = T([math.inf, 1e10], requires_grad=True), T([1.0, 1e10 + 1], requires_grad=True)
+    jt.sum(jt.logaddexp(x, y)).backward()
+    close(x.grad, [1.0, 1 / (1 + math.e)])
+    close(y.grad, [0.0, math.e / (1 + math.e)])
     x, y = T([0.0, 3.0], requires_grad=True), T([0.0, 4.0], requires_grad=True)
     jt.sum(jt.hypot(x, y)).backward()
     close(x.grad, [0.0, 0.6])
@@ -73,7 +77,16 @@ def test_copysign_nextafter_signbit(T, close):
     close(jt.nextafter(T(1.0), T(2.0)), 1 + 2.0**-52)
 
 
-@pytest.mark.parametrize("function", [jt.erf, jt.erfc])
+@pytest.mark.parametrize("function", [jt.erf, jt.erfc, jt.softplus, jt.relu])
 def test_complex_numbers_are_refused(function, T):
-    with pytest.raises(jt.DTypeError, match=f"{function.__name__} of complex numbers is not implemented.*complex128"):
+    with pytest.raises(jt.DTypeError, match=f"{function.__name__}.* takes? real ones.*complex128"):
         function(T([1j]))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "int64", "bool"])
+def test_sigmoid_and_softplus_of_integers(dtype, close):
+    """As NumPy's exp takes them; the negative of an unsigned one is none."""
+    x = np.array([0, 1, 3, -3] if dtype.startswith("int") else [0, 1, 3]).astype(dtype)
+    close(jt.sigmoid(x), 1 / (1 + np.exp(-x.astype(float))))
+    if dtype != "bool":
+        close(jt.softplus(x), np.log1p(np.exp(x.astype(float))))

@@ -57,6 +57,8 @@ def test_what_it_says_of_some_ops():
     assert told("reshape")["forward_mode"] == "linear"
     assert told("bitwise_and")["dtypes"] == ["bool", "int"]
     assert told("maximum")["dtypes"] == ["bool", "int", "float"]  # NumPy orders complex numbers, the standard does not
+    assert told("fft")["dtypes"] == ["bool", "int", "float", "complex"]
+    assert told("rfft")["dtypes"] == ["bool", "int", "float"]
     assert told("prod")["batching"] == "composed"
     assert told("add")["backends"] == {"numpy": "kernel"}
     assert support.order(jt.where.op) == "any in x1, x2"

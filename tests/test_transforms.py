@@ -305,6 +305,19 @@ def test_results_of_nested_grads_are_not_tracked(T):
     assert not h.requires_grad
 
 
+def test_an_argument_whose_graph_leads_to_a_transform_that_has_ended(T):
+    w = T(1.0, requires_grad=True)
+    x = jt.grad(lambda x: x * x + w)(T(3.0))  # recorded for w, which it does not depend on
+    cube = lambda z: z**3  # noqa: E731
+    assert jt.grad(jt.grad(cube))(x).item() == 36.0
+    assert jt.grad(jt.grad(jt.grad(cube)))(x).item() == 6.0
+    assert jt.jacobian(jt.grad(cube))(x).item() == 36.0
+    assert jt.linearize(jt.grad(cube), x)[1](T(1.0)).item() == 36.0
+    assert jt.grad(lambda z: jt.grad(lambda v: v * v * z)(T(2.0)))(x).item() == 4.0
+    assert jt.grad(lambda z: jt.vjp(lambda u: u * u, z)[0])(x).item() == 12.0
+    assert jt.grad(lambda z: jt.value_and_grad(lambda v: (v, z * z), has_aux=True)(z)[0][1])(x).item() == 12.0
+
+
 def test_has_aux_keeps_the_path_to_what_lies_outside(T):
     def f(a):
         return jt.grad(lambda x: (x * a, x * a * a), has_aux=True)(T(3.0))[1]
@@ -346,6 +359,11 @@ def test_accumulating_into_zeros_like(T):
 def test_more_errors(T):
     with pytest.raises(jt.OpError, match="names an argument twice"):
         jt.grad(lambda a, b: a * b, argnums=(0, 0))(T(2.0), T(3.0))
+    for argnums in ("x", 1.0, None, True, (0, "y")):
+        with pytest.raises(jt.OpError, match=r"argnums=.*: expected an int, the position of an argument, or a tuple"):
+            jt.grad(lambda a, b: a * b, argnums=argnums)(T(2.0), T(3.0))
+    with pytest.raises(jt.OpError, match=r"jvp takes a function, as in jt\.jvp\(f, \(x,\), \(t,\)\); got Tensor"):
+        jt.jvp(T(2.0), (T(2.0),), (T(1.0),))
     with pytest.raises(jt.ShapeError, match=r"shape \(3,\) per example has no place for out_axes=5"):
         jt.vmap(lambda x: x, out_axes=5)(T(np.ones((2, 3))))
 
@@ -353,7 +371,10 @@ def test_more_errors(T):
 def test_containers_keep_their_kind(T):
     from collections import OrderedDict, defaultdict
 
-    for made in (defaultdict(list, a=T(2.0)), OrderedDict(a=T(2.0))):
+    class Own(dict):
+        """A user's."""
+
+    for made in (defaultdict(list, a=T(2.0)), OrderedDict(a=T(2.0)), Own(a=T(2.0))):
         got = jt.grad(lambda d: d["a"] * d["a"])(made)
         assert type(got) is type(made)
         assert got["a"].item() == 4.0

@@ -29,7 +29,9 @@ def main() -> float:
     second: Tensor = jt.grad(jt.grad(lambda t: t**3))(2.0)
     value, slope = jt.jvp(jt.sin, (0.0,), (1.0,))
     rows: Tensor = jt.vmap(lambda row: jt.sum(row, keepdims=True))(x)
-    print(w.shape, w.dtype, w.device, float(second), value, slope, rows[0, 0].item())
+    kept: Tensor = jt.clip(jt.concat([x, x], axis=1), min=0.0).reshape(-1)
+    scale: Tensor = jt.linalg.svd(x, full_matrices=False).S * jt.max(kept, axis=0)
+    print(scale, w.shape, w.dtype, w.device, float(second), value, slope, rows[0, 0].item())
     return float(loss)
 
 

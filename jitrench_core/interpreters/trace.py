@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..backend import owner
+from ..graph import modes, recording
 from ..op import Op
 from ..tensor import Tensor
 from . import Level, Payload, Run
@@ -32,10 +33,11 @@ class Traced(Payload):
 class Watch:
     """What a trace is told; a transform overrides what it wants to know."""
 
-    __slots__ = ("outer",)
+    __slots__ = ("outer", "recorded")
 
     def __init__(self, outer: Run | None = None) -> None:
         self.outer = outer  # the run around this one at the same depth, whose values this one may use
+        self.recorded = recording()  # around the trace
 
     def constant(self, x: Tensor, origin: Run | None) -> Tensor:
         """A tensor from outside (or of the run ``origin``) meets a value of the trace; what is computed with in its place."""
@@ -107,6 +109,13 @@ class CustomLevel(TraceLevel):
     """The level of ``custom_gradient``."""
 
     kind = "custom_gradient"
+
+    def apply(self, op: Op, arrays: tuple[Any, ...], attrs: dict[str, Any], run: Run | None) -> Any:
+        made = super().apply(op, arrays, attrs, run)
+        unrecorded = modes and run is not None and run.watch.recorded and not recording()
+        if unrecorded and any(part.dtype.kind in "fc" for part in (made if type(made) is tuple else (made,))):
+            run.watch.leaves("jt.no_grad()")  # type: ignore[union-attr]
+        return made
 
 
 def depth(x: Tensor) -> int:

@@ -5,7 +5,7 @@ The ``*_like`` functions take shape, dtype and device of a tensor.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from .. import graph
@@ -14,6 +14,7 @@ from ..backend import owner
 from ..dtypes import complex128, float64
 from ..dtypes import dtype as as_dtype
 from ..errors import (
+    BackendError,
     CopyError,
     DeviceMismatchError,
     DTypeError,
@@ -85,7 +86,10 @@ def _array(data: Any, dtype: Any, device: Any, copy: bool | None) -> Any:
         raise DTypeError(
             f"cannot make a tensor of {type(data).__name__} {data!r:.50}: pass numbers, nested lists or arrays"
         )
-    who = owner(type(data)) if native else None
+    try:
+        who = owner(type(data)) if native else None
+    except BackendError as e:
+        data, native, who = _buffer(data, e), False, None
     if who is not None and who.depth:
         if device is None and dtype is None:
             return who.detach(data) if copy else data
@@ -98,7 +102,7 @@ def _array(data: Any, dtype: Any, device: Any, copy: bool | None) -> Any:
             data = who.to_numpy(data)
     host = target.backend
     want = None if dtype is None else host.native_dtype(as_dtype(dtype))
-    if copy is False and not native:
+    if copy is False and type(data) in _PYTHON_DATA - _BUFFERS:
         raise CopyError(
             f"asarray(copy=False) of Python's {type(data).__name__}: a tensor of it is a copy; leave copy= out"
         )
@@ -114,7 +118,31 @@ def _array(data: Any, dtype: Any, device: Any, copy: bool | None) -> Any:
         raise DTypeError(f"cannot make a tensor on {target} of this {type(data).__name__}: {e}") from e
 
 
-_PYTHON_DATA = {bool, int, float, complex, list, tuple, range, memoryview, bytes, bytearray}
+_BUFFERS = {memoryview, bytearray}
+
+
+def together(arrays: Iterable[Any]) -> list[Tensor]:
+    """Each as a Tensor; a Python number goes where the first array is."""
+    arrays = list(arrays)
+    first = next((asarray(a) for a in arrays if hasattr(a, "shape")), None)
+    device = None if first is None else first.device
+    return [asarray(a, device=None if hasattr(a, "shape") else device) for a in arrays]
+
+
+_PYTHON_DATA = {bool, int, float, complex, list, tuple, range, bytes, *_BUFFERS}
+
+
+def _buffer(data: Any, error: BackendError) -> memoryview:
+    """The memory of an object of no backend's, such as ``array.array``, which the standard has ``asarray`` take."""
+    if hasattr(data, "__dlpack__"):
+        raise DTypeError(
+            f"jt.asarray and jt.tensor do not take {type(data).__module__}.{type(data).__qualname__}: write jt.from_dlpack(x), "
+            f"which shares its memory"
+        ) from error
+    try:
+        return memoryview(data)
+    except TypeError:
+        raise error from None
 
 
 def _tensors(data: Sequence[Any]) -> list[Tensor]:
@@ -148,6 +176,10 @@ def Scalar(value: float, dtype: Any = None, device: Any = None, name: str | None
 def _create(function: str, *args: Any, dtype: Any, device: Any, default: Any = float64, **kwargs: Any) -> Tensor:
     target = as_device(device)
     core = as_dtype(default if dtype is None else dtype)  # always named: libraries differ in their defaults
+    if function == "full" and core.kind != "c" and isinstance(args[1], complex):  # NumPy warns
+        raise DTypeError(
+            f"full() of {args[1]!r} into {core}: it would lose the imaginary part; say dtype=jt.complex128"
+        )
     try:
         return Tensor(target.backend.create(function, *args, dtype=core, index=target.index, **kwargs))
     except JITrenchError:

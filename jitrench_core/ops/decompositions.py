@@ -6,8 +6,9 @@ J. Townsend, "Differentiating the singular value decomposition", 2016; S. Walter
 of linear algebra functions", 2018; Z. Wan and S. Zhang, "Automatic differentiation for complex valued SVD", 2019.
 
 ``cholesky``, ``eigh`` and ``eigvalsh`` compute of (x + x^H) / 2, which is x where x is as it should be. So the symmetric gradient
-that PyTorch defines is the gradient of this very function, element by element; and a triangle that is not x's mirror
-image changes the result instead of being ignored.
+that PyTorch defines is the gradient of this very function, element by element. NumPy and PyTorch read the lower triangle of
+whatever comes; here a triangle that is no mirror image of the other is refused, because no result has both NumPy's value and
+PyTorch's gradient: of a function of one triangle that one is off by a factor of 2.
 """
 
 from __future__ import annotations
@@ -70,12 +71,32 @@ def _no_integers(name: str, dtype: DType, shape: tuple[int, ...]) -> None:
 def _floating(name: str, *arrays: Any) -> None:
     """``DTypeError`` for native arrays of integers, which NumPy would convert."""
     for x in arrays:
+        if not hasattr(x, "dtype"):
+            raise ShapeError(f"{name}() takes arrays of 1 dimension or more; got the number {x!r}")
         _no_integers(name, dtype_of(x), tuple(x.shape))
 
 
-def _symmetrised(xp: Any, x: Any) -> Any:
+MIRRORED = 1e-3  # of x's largest element: more than rounding in float32, and than the steps of central differences
+
+
+def _symmetrised(name: str, xp: Any, x: Any) -> Any:
+    """(x + x^H) / 2, of what is Hermitian but for rounding; ``LinAlgError`` for anything else."""
     y = xp.matrix_transpose(x)
-    return (x + (xp.conj(y) if xp.isdtype(x.dtype, "complex floating") else y)) / 2
+    y = xp.conj(y) if xp.isdtype(x.dtype, "complex floating") else y
+    if bool(xp.all(x == y)):
+        return x
+    off = xp.abs(x - y) > MIRRORED * xp.max(xp.abs(x), axis=(-2, -1), keepdims=True)
+    if bool(xp.any(off)):
+        *batch, i, j = (int(a[0]) for a in xp.nonzero(off))
+        which = f"matrix {batch} of the batch" if batch else "the matrix"
+        up, low = (complex(x[(*batch, *at)]) for at in ((i, j), (j, i)))
+        up, low, of = (up, low, "jt.conj({})") if up.imag or low.imag else (up.real, low.real, "{}")
+        raise LinAlgError(
+            f"{name}(): {which} of shape {tuple(x.shape)} is not Hermitian: element [{i}, {j}] is {up:.6g}, [{j}, {i}] is {low:.6g}. "
+            f"Where the lower triangle alone counts, the one that NumPy reads, give both: "
+            f"jt.tril(x) + {of.format('jt.tril(x, k=-1)')}.mT; else take (x + {of.format('x')}.mT) / 2"
+        )
+    return (x + y) / 2
 
 
 def _spd(rng: Any) -> Any:
@@ -460,21 +481,40 @@ def _(batched: Any, x: Any, t: Any, /) -> Any:
 
 
 def _slogdet_vjp(g: Any, x: Any, y: Any) -> Any:
-    """The logarithm moves with the real part of tr(x^-1 dx), a complex sign with i times the imaginary one."""
+    """The logarithm moves with the real part of tr(x^-1 dx), a complex sign with i times the imaginary one.
+
+    A singular matrix has NaN, or 0 where its logarithm is not used, and leaves the others of a batch alone.
+    """
     sign, slope = y[0], g[1]
     if sign.dtype.kind == "c":
         slope = slope + 1j * imag(g[0] * sign)
-    return _column(slope) * matrix_transpose(inv(x))
+    slope = where((sign == 0) & (slope != 0), math.nan, slope)
+    return _column(slope) * matrix_transpose(inv(_regular(x, sign)))
+
+
+def _regular(x: Any, sign: Any) -> Any:
+    """x, with the identity for each singular matrix."""
+    return where(_column(sign == 0), eye(x.shape[-1], dtype=x.dtype, device=x.device), x)
 
 
 @op(name="slogdet", outputs=2, vjp=_slogdet_vjp, samples=_square)
 def _slogdet(xp: Any, x: Any, /) -> Any:
     """The sign of each square matrix' determinant (of modulus 1 where complex), and the logarithm of its absolute value.
 
-    Of a singular matrix they are 0 and -inf, and a derivative raises ``LinAlgError``.
+    Of a singular matrix they are 0 and -inf, and a derivative is NaN.
     """
     _floating("slogdet", x)
     return tuple(xp.linalg.slogdet(x))
+
+
+@_slogdet.jvp
+def _(primals: Any, tangents: Any) -> Any:
+    (x,), (t,) = primals, tangents
+    sign, y = _slogdet(x)
+    slope = trace(matmul(inv(_regular(x, sign)), t))
+    turn = 1j * imag(slope) * sign if sign.dtype.kind == "c" else zeros_like(sign)
+    slope = real(slope) if sign.dtype.kind == "c" else slope
+    return (sign, y), (turn, where(sign == 0, math.nan, slope))
 
 
 _on_matrices(_slogdet, "has no determinant")
@@ -495,13 +535,13 @@ def _cholesky_vjp(g: Any, y: Any, upper: bool) -> Any:
 def cholesky(xp: Any, x: Any, /, *, upper: bool = False) -> Any:
     """The lower triangular L with L L^H = x, or its adjoint (``upper``), for Hermitian positive definite matrices x.
 
-    It is that of (x + x^H) / 2. Raises ``LinAlgError`` where a matrix is not positive definite.
+    Raises ``LinAlgError`` where a matrix is not, by more than rounding.
     """
     _floating("cholesky", x)
-    return xp.linalg.cholesky(_symmetrised(xp, x), upper=upper)
+    return xp.linalg.cholesky(_symmetrised("cholesky", xp, x), upper=upper)
 
 
-_on_matrices(cholesky, "is not positive definite: an eigenvalue of (x + x^H) / 2 is negative or zero")
+_on_matrices(cholesky, "is not positive definite: an eigenvalue is negative or zero")
 
 
 def _qr_vjp(g: Any, x: Any, y: Any, mode: str) -> Any:
@@ -557,11 +597,12 @@ def _eigh_vjp(g: Any, y: Any) -> Any:
 def _eigh(xp: Any, x: Any, /) -> Any:
     """The eigenvalues of Hermitian matrices, ascending, and orthonormal eigenvectors as columns.
 
-    They are those of (x + x^H) / 2. Eigenvectors have a derivative where eigenvalues are distinct (else it is infinite or NaN),
-    and only functions that do not depend on their sign, or phase, have a meaningful one.
+    Raises ``LinAlgError`` where a matrix is not Hermitian, by more than rounding. Eigenvectors have a derivative where
+    eigenvalues are distinct (else it is infinite or NaN), and only functions that do not depend on their sign, or phase, have a
+    meaningful one.
     """
     _floating("eigh", x)
-    return tuple(xp.linalg.eigh(_symmetrised(xp, x)))
+    return tuple(xp.linalg.eigh(_symmetrised("eigh", xp, x)))
 
 
 @_eigh.jvp
@@ -591,12 +632,12 @@ def _eigvalsh_vjp(g: Any, x: Any) -> Any:
 
 @op(vjp=_eigvalsh_vjp, samples=_symmetric)
 def eigvalsh(xp: Any, x: Any, /) -> Any:
-    """The eigenvalues of Hermitian matrices, ascending; those of (x + x^H) / 2.
+    """The eigenvalues of Hermitian matrices, ascending; ``LinAlgError`` where a matrix is not, by more than rounding.
 
     The gradient is finite also where some are equal; it is then that of one choice of eigenvectors.
     """
     _floating("eigvalsh", x)
-    return xp.linalg.eigvalsh(_symmetrised(xp, x))
+    return xp.linalg.eigvalsh(_symmetrised("eigvalsh", xp, x))
 
 
 _on_matrices(eigvalsh, _NOT_CONVERGED)
@@ -751,6 +792,11 @@ _on_matrices(svdvals, _NO_SVD, square=False)
 # -- norms, powers, the exponential -----------------------------------------------------------------------------------
 
 
+def _largest(sizes: Any, axis: int) -> Any:
+    """Of none it is 0."""
+    return max_(sizes, axis=axis) if sizes.shape[axis] else sum_(sizes, axis=axis)
+
+
 @op(composite=True, samples=lambda rng: ((rng.normal(size=(2, 3, 4)),), {}))
 def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: float | str | None = "fro") -> Any:
     """A norm of each matrix: ``"fro"`` (Frobenius), ``"nuc"`` (the sum of singular values), or ``ord`` 1, 2, inf and their negatives.
@@ -760,7 +806,7 @@ def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: float | str | None = 
     """
     check_matrices("matrix_norm", x)
     _no_integers("matrix_norm", x.dtype, x.shape)
-    pick = min_ if isinstance(ord, (int, float)) and ord < 0 else max_
+    pick = min_ if isinstance(ord, (int, float)) and ord < 0 else _largest
     if ord in ("fro", None):
         y = vector_norm(x, axis=(-2, -1))
     elif ord == "nuc":
@@ -776,8 +822,10 @@ def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: float | str | None = 
 
 @op(composite=True, samples=lambda rng: (_square(rng)[0], {"n": 3}))
 def matrix_power(x: Any, /, n: int) -> Any:
-    """Each square matrix to the power n, an integer; a negative one is that of the inverse."""
-    _check_matrix("matrix_power", x, square=True)
+    """Each square matrix to the power n, an integer; a negative one is that of the inverse. Integers stay integers."""
+    check_matrices("matrix_power", x)
+    if x.shape[-1] != x.shape[-2]:
+        raise ShapeError(f"matrix_power() takes square matrices; got shape {x.shape}")
     if not hasattr(n, "__index__"):
         raise OpError(f"matrix_power(): n must be an integer, got {n!r}")
     n = n.__index__()

@@ -7,8 +7,10 @@ a tie half and half, and ``clip`` passes the gradient on its bounds.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ..backend import dtype_of
+from ..errors import DTypeError
 from ..op import binary, op, unary, zero
 from ..tensor import Tensor
 from .creation import full_like, zeros_like
@@ -30,7 +32,7 @@ floor_divide = binary(
 remainder = binary(
     "remainder",
     "x1 - x2 * floor(x1 / x2), with the sign of x2.",
-    vjp={"x1": lambda g: g, "x2": lambda g, x1, x2: -g * floor(x1 / x2)},
+    vjp={"x1": lambda g: g, "x2": lambda g, x1, x2: -g * floor_divide(x1, x2)},  # floor(1 / 0.1) is 10, 1 // 0.1 is 9
     domain=(0.5, 3.0),
 )
 negative = unary("negative", "-x, elementwise.", vjp=lambda g: -g)
@@ -107,7 +109,7 @@ def _pow_x1(g: Any, x1: Any, x2: Any) -> Any:
     """x2 * x1**(x2 - 1); exactly zero where x2 is 0, also at x1 = 0."""
     if isinstance(x2, (int, float)):
         return g * (2 * x1) if x2 == 2 else g * (x2 * x1 ** (x2 - 1)) if x2 else g * 0
-    return g * (x2 * where((x2 == 0) & (x1 == 0), 1.0, x1) ** (x2 - 1))
+    return g * (x2 * where((x2 == 0) & (x1 == 0), 1.0, x1) ** (x2 - 1.0))  # an unsigned 0 - 1 is no -1
 
 
 def _pow_x2(g: Any, x1: Any, x2: Any, y: Any) -> Any:
@@ -123,6 +125,18 @@ def _pow_x2(g: Any, x1: Any, x2: Any, y: Any) -> Any:
 
 
 pow = binary("pow", "x1 to the power x2, elementwise.", vjp={"x1": _pow_x1, "x2": _pow_x2}, domain=(0.5, 2.5))
+
+
+def _kind(x: Any) -> Any:
+    """That of an operand's dtype, of a number, too."""
+    return getattr(getattr(x, "dtype", None), "kind", {int: "i", float: "f", complex: "c"}.get(type(x)))
+
+
+@pow.check
+def _(x1: Any, x2: Any, /) -> None:
+    if all(_kind(x) in ("i", "u") for x in (x1, x2)):
+        raise DTypeError("pow(): integers to a negative power are no integers: make the power a float, as in x ** -1.0")
+
 
 # -- exponentials and logarithms ------------------------------------------------------------------------------------
 
@@ -141,15 +155,15 @@ def rsqrt(xp: Any, x: Any, /) -> Any:
     return 1.0 / xp.sqrt(x)
 
 
-def _share(g: Any, x: Any, y: Any) -> Any:
-    """The share of exp(x) in exp(y); 0 where both are 0, as in ``logsumexp``."""
-    return g * exp(x - where(y == -math.inf, 0.0, y))
+def _share(g: Any, x: Any, other: Any, y: Any) -> Any:
+    """The share of exp(x) in exp(y), exact for large y, too; 0 where both are 0, as in ``logsumexp``."""
+    return g * sigmoid(x - where(y == -math.inf, 0.0, other))
 
 
 logaddexp = binary(
     "logaddexp",
     "log(exp(x1) + exp(x2)), elementwise, without overflow.",
-    vjp={"x1": lambda g, x1, y: _share(g, x1, y), "x2": lambda g, x2, y: _share(g, x2, y)},
+    vjp={"x1": lambda g, x1, x2, y: _share(g, x1, x2, y), "x2": lambda g, x1, x2, y: _share(g, x2, x1, y)},
 )
 
 
@@ -179,9 +193,8 @@ asinh = unary("asinh", "The inverse hyperbolic sine.", vjp=lambda g, x: g / sqrt
 acosh = unary(
     "acosh",
     "The inverse hyperbolic cosine.",
-    vjp=lambda g, x: (
-        g / (sqrt(x - 1) * sqrt(x + 1))
-    ),  # two roots: of complex x the root of the product may be its negative
+    # two roots: of complex x the root of the product may be its negative; and -0j + 1 would be 1 + 0j, across the cut
+    vjp=lambda g, x: g / (sqrt(x - 1) * sqrt(x - -1)),
     domain=(1.2, 4.0),
 )
 atanh = unary("atanh", "The inverse hyperbolic tangent.", vjp=lambda g, x: g / (1 - x * x), domain=(-0.9, 0.9))
@@ -206,19 +219,29 @@ atan2 = binary(
 @op(elementwise=True, vjp=lambda g, y: g * (y * (1 - y)))
 def sigmoid(xp: Any, x: Any, /) -> Any:
     """1 / (1 + exp(-x)), without overflow on either side."""
-    return xp.exp(xp.minimum(x, 0)) / (1.0 + xp.exp(-xp.abs(x)))  # where() takes twice as long on random signs
+    size = xp.abs(x)
+    if size.dtype != x.dtype:  # complex
+        left = xp.real(x) < 0
+        e = xp.exp(xp.where(left, x, -x))
+        return xp.where(left, e, xp.ones_like(e)) / (1.0 + e)
+    # where() takes twice as long on random signs; -size of unsigned integers is none
+    return xp.exp(xp.minimum(x, 0.0)) / (1.0 + xp.exp(size * -1.0))
 
 
 @op(elementwise=True, vjp=lambda g, y: where(y <= 0, 0.0, g), domain=(0.2, 3.0))
 def relu(xp: Any, x: Any, /) -> Any:
-    """The larger of x and 0; its slope at 0 is 0."""
+    """The larger of x and 0, elementwise, of real x; its slope at 0 is 0."""
+    if dtype_of(x).kind == "c":
+        raise TypeError("complex numbers have no order: relu takes real ones")
     return xp.maximum(x, 0)
 
 
 @op(elementwise=True, vjp=lambda g, x: g * sigmoid(x))
 def softplus(xp: Any, x: Any, /) -> Any:
-    """log(1 + exp(x)), without overflow."""
-    return xp.maximum(x, 0.0) + xp.log1p(xp.exp(-xp.abs(x)))
+    """log(1 + exp(x)), elementwise, of real x, without overflow."""
+    if dtype_of(x).kind == "c":
+        raise TypeError("softplus of complex numbers is not implemented; it takes real ones")
+    return xp.maximum(x, 0.0) + xp.log1p(xp.exp(xp.abs(x) * -1.0))
 
 
 # -- choosing -------------------------------------------------------------------------------------------------------
@@ -288,9 +311,10 @@ def _clip_x(g: Any, x: Any, min: Any, max: Any) -> Any:
         "min": lambda g, x, min, max: where(x < min if max is None else (x < min) & (min < max), g, 0.0),
         "max": lambda g, x, min, max: where(x > max if min is None else (x > max) | (max < min), g, 0.0),
     },
-    samples=lambda rng: ((rng.normal(size=(3, 4)), -0.5, 0.5), {}),
+    samples=lambda rng: ((rng.normal(size=(3, 4)), rng.uniform(-0.8, -0.2, (3, 4)), rng.uniform(0.2, 0.8, (3, 4))), {}),
+    name="clip",
 )
-def clip(xp: Any, x: Any, min: Any = None, max: Any = None, /) -> Any:
+def _clip(xp: Any, x: Any, min: Any = None, max: Any = None, /) -> Any:
     """x, limited to [min, max]; None is no limit. On a bound the gradient passes to x."""
     if min is not None:
         x = xp.maximum(x, min)
@@ -299,7 +323,13 @@ def clip(xp: Any, x: Any, min: Any = None, max: Any = None, /) -> Any:
     return x if min is not None or max is not None else xp.positive(x)
 
 
-clip.__wrapped__ = lambda x, /, min=None, max=None: None  # an array may come by its name
+if TYPE_CHECKING:
+
+    def clip(x: Any, /, min: Any = None, max: Any = None) -> Tensor: ...
+
+else:
+    clip = _clip
+    clip.__wrapped__ = lambda x, /, min=None, max=None: None  # an array may come by its name
 
 
 copysign = binary(
@@ -349,6 +379,18 @@ bitwise_left_shift = binary(
 bitwise_right_shift = binary(
     "bitwise_right_shift", "x1 >> x2, elementwise, of integers.", vjp=_NONE, samples=_integers(2)
 )
+
+
+def _no_bits(*arrays: Any) -> None:
+    if any(_kind(x) in ("f", "c") for x in arrays):
+        raise DTypeError(
+            "&, |, ^, ~, << and >> (bitwise_and and the like) take integers or booleans, not floating-point numbers. Comparisons need "
+            "parentheses there: (x > 1) & (x < 3)"
+        )
+
+
+for _op in (bitwise_and, bitwise_or, bitwise_xor, bitwise_invert, bitwise_left_shift, bitwise_right_shift):
+    _op.check(_no_bits)
 isfinite = unary("isfinite", "Whether x is neither infinite nor NaN.", vjp=None)
 isinf = unary("isinf", "Whether x is infinite.", vjp=None)
 isnan = unary("isnan", "Whether x is NaN.", vjp=None)

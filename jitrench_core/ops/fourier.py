@@ -34,21 +34,42 @@ def _resized(x: Any, n: int, axis: int) -> Any:
     return x[at_axis(axis, slice(0, n))] if missing else x
 
 
-def _check(name: str, x: Any, n: int | None, axis: int, norm: str) -> None:
-    if not len(x.shape):
+def _check(name: str, x: Any, n: int | None, axis: int, norm: str) -> int:
+    """The length of ``axis``, of which an error says what is wrong with it."""
+    shape = tuple(x.shape)
+    if not shape:
         raise ShapeError(f"{name}() transforms an axis, and x has none: its shape is ()")
-    normalize_axes(axis, len(x.shape))
+    length: int = shape[normalize_axes(axis, len(shape))[0]]
+    _check_norm(name, norm)
+    if n is not None and _whole(name, n) < 1:
+        raise ShapeError(f"{name}() got n={n}: the number of points must be 1 or more")
+    fewest = 2 if name in ("irfft", "hfft") else 1  # of m elements these two make 2 (m - 1) points
+    if n is None and length < fewest:
+        raise ShapeError(
+            f"{name}() along axis {axis} of shape {shape} has no points to make: it takes {fewest} or more elements, or n"
+        )
+    return length
+
+
+def _check_norm(name: str, norm: str) -> None:
     if norm not in NORMS:
         raise OpError(f"{name}() got norm={norm!r}; known are {', '.join(map(repr, NORMS))}")
-    if n is not None and index(n) < 1:
-        raise ShapeError(f"{name}() got n={n}: the number of points must be 1 or more")
+
+
+def _whole(name: str, n: Any) -> int:
+    """n, a whole number."""
+    try:
+        return index(n)
+    except TypeError:
+        raise OpError(f"{name}() got {n!r}: the number of points must be an integer") from None
 
 
 def _complex(xp: Any, x: Any) -> Any:
     """x as complex numbers, of its own precision."""
     if xp.isdtype(x.dtype, "complex floating"):
         return x
-    return xp.astype(x, xp.complex64 if x.dtype == xp.float32 else xp.complex128)
+    double = not xp.isdtype(x.dtype, "real floating") or x.dtype == xp.float64
+    return xp.astype(x, xp.complex128 if double else xp.complex64)
 
 
 def _samples(kind: str, **attrs: Any) -> Callable[[Any], Any]:
@@ -146,8 +167,11 @@ def irfft(xp: Any, x: Any, /, *, n: int | None = None, axis: int = -1, norm: str
     The imaginary part of the first element, and for even ``n`` of the last, has no influence, and gradient 0. ``norm``,
     dtypes and errors are those of ``fft``.
     """
-    _check("irfft", x, n, axis, norm)
-    return xp.fft.irfft(_complex(xp, x), n=n, axis=axis, norm=norm)
+    x = _complex(xp, x)
+    if not _check("irfft", x, n, axis, norm):  # NumPy's would return memory as it was found
+        (at,) = normalize_axes(axis, x.ndim)
+        x = xp.zeros((*x.shape[:at], 1, *x.shape[at + 1 :]), dtype=x.dtype, device=x.device)
+    return xp.fft.irfft(x, n=n, axis=axis, norm=norm)
 
 
 @op(composite=True, samples=_samples("complex"))
@@ -156,7 +180,9 @@ def hfft(x: Any, /, *, n: int | None = None, axis: int = -1, norm: str = "backwa
 
     ``norm``, dtypes and errors are those of ``fft``.
     """
-    return irfft(conj(x), n=n, axis=axis, norm=NORMS.get(norm, norm))
+    x = asarray(x)
+    _check("hfft", x, n, axis, norm)
+    return irfft(conj(x) if x.dtype.kind == "c" else x, n=n, axis=axis, norm=NORMS[norm])
 
 
 @op(composite=True, samples=_samples("real"))
@@ -165,7 +191,9 @@ def ihfft(x: Any, /, *, n: int | None = None, axis: int = -1, norm: str = "backw
 
     ``n``, ``norm``, dtypes and errors are those of ``rfft``.
     """
-    return conj(rfft(x, n=n, axis=axis, norm=NORMS.get(norm, norm)))
+    x = asarray(x)
+    _check("ihfft", x, n, axis, norm)
+    return conj(rfft(x, n=n, axis=axis, norm=NORMS[norm]))
 
 
 for _function in (fft, ifft, rfft, irfft):
@@ -175,8 +203,14 @@ for _function in (fft, ifft, rfft, irfft):
 # -- several axes: one after the other --------------------------------------------------------------------------------
 
 
-def _plan(name: str, x: Any, s: Sequence[int] | None, axes: Sequence[int] | None) -> list[tuple[int, int | None]]:
+def _plan(
+    name: str, x: Any, s: Sequence[int] | None, axes: Sequence[int] | None, norm: str
+) -> list[tuple[int, int | None]]:
     """The axes and their lengths, None where an axis keeps its own."""
+    _check_norm(name, norm)
+    for what, given in (("s", s), ("axes", axes)):
+        if given is not None and not hasattr(given, "__len__"):
+            raise OpError(f"{name}() got {what}={given!r}: write a tuple, a number for each axis")
     if axes is None and s is not None:
         axes = range(-len(s), 0)
     every = normalize_axes(None if axes is None else tuple(axes), x.ndim)
@@ -202,7 +236,7 @@ def fftn(
     Raises ``ShapeError`` where ``s`` and ``axes`` differ in length, and otherwise what ``fft`` does.
     """
     x = asarray(x)
-    return _in_turn(fft, x, _plan("fftn", x, s, axes), norm)
+    return _in_turn(fft, x, _plan("fftn", x, s, axes, norm), norm)
 
 
 @op(composite=True, samples=_samples("complex"))
@@ -211,7 +245,7 @@ def ifftn(
 ) -> Any:
     """The inverse of ``fftn``, with the same arguments."""
     x = asarray(x)
-    return _in_turn(ifft, x, _plan("ifftn", x, s, axes), norm)
+    return _in_turn(ifft, x, _plan("ifftn", x, s, axes, norm), norm)
 
 
 @op(composite=True, samples=_samples("real"))
@@ -220,7 +254,7 @@ def rfftn(
 ) -> Any:
     """``rfft`` along the last of ``axes``, then ``fft`` along the others; the arguments are those of ``fftn``."""
     x = asarray(x)
-    *others, last = _plan("rfftn", x, s, axes)
+    *others, last = _plan("rfftn", x, s, axes, norm)
     return _in_turn(fft, _in_turn(rfft, x, [last], norm), others, norm)
 
 
@@ -230,7 +264,7 @@ def irfftn(
 ) -> Any:
     """The inverse of ``rfftn``, with the same arguments: real numbers, along the last axis 2 (m - 1) where ``s`` is None."""
     x = asarray(x)
-    *others, last = _plan("irfftn", x, s, axes)
+    *others, last = _plan("irfftn", x, s, axes, norm)
     return _in_turn(irfft, _in_turn(ifft, x, others, norm), [last], norm)
 
 
@@ -281,7 +315,7 @@ def rfftfreq(n: int, /, *, d: float = 1.0, dtype: Any = None, device: Any = None
 
 
 def _points(name: str, n: int) -> int:
-    if index(n) < 1:
+    if _whole(name, n) < 1:
         raise ShapeError(f"{name}() got n={n}: the number of points must be 1 or more")
     return index(n)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from functools import partial
+from operator import index
 from typing import Any, final
 
 from ..backend import owner
@@ -44,7 +45,10 @@ def split_key(x: Tensor, key: Any) -> tuple[Key, tuple[Any, ...]]:
         if k is None or k is Ellipsis:
             template.append(k)
         elif isinstance(k, slice):
-            template.append(slice(*(None if v is None else int(v.__index__()) for v in (k.start, k.stop, k.step))))
+            try:
+                template.append(slice(*(None if v is None else int(v.__index__()) for v in (k.start, k.stop, k.step))))
+            except AttributeError:
+                raise OpError(f"a slice takes ints, got {k.start!r}:{k.stop!r}:{k.step!r}") from None
         elif isinstance(k, bool):
             raise OpError(
                 "a single bool is no index: use a boolean array of the tensor's shape, or None for a new axis"
@@ -77,6 +81,14 @@ def split_key(x: Tensor, key: Any) -> tuple[Key, tuple[Any, ...]]:
     if sum(k is Ellipsis for k in template) > 1:
         raise OpError("an index can have only one ellipsis (...)")
     return tuple(template), tuple(arrays)
+
+
+def whole(who: str, what: str, value: Any) -> int:
+    """``value`` as an int; ``DTypeError`` where it is none."""
+    try:
+        return index(value)
+    except TypeError:
+        raise DTypeError(f"{who}: {what} must be an int; got {value!r} ({type(value).__name__})") from None
 
 
 def joined(key: Key, indices: tuple[Any, ...]) -> Key:
@@ -119,7 +131,9 @@ def _plan(xp: Any, x: Any, key: Key, indices: tuple[Any, ...]) -> tuple[Any, tup
                 raise IndexError(f"a boolean index of shape {tuple(a.shape)} does not fit axes of shape {there}")
             for one in xp.nonzero(a) if mask else (a,):
                 n = shape[dim]
-                if not mask and bool(xp.any((one < -n) | (one >= n))):
+                least = 0 if xp.isdtype(one.dtype, "unsigned integer") else -n
+                one = xp.astype(one, xp.int64, copy=False)  # a small or unsigned dtype may hold neither n nor -n
+                if not mask and bool(xp.any((one < least) | (one >= n))):
                     raise IndexError(f"an index is out of bounds for axis {dim} with size {n}")
                 parts.append(("array", xp.where(one < 0, one + n, one), strides[dim]))
                 dim += 1
@@ -535,6 +549,7 @@ def take(x: Any, indices: Any, /, *, axis: int | None = None) -> Any:
 
     The axis is replaced by the axes of ``indices``. Raises ``BoundsError`` for an index out of bounds.
     """
+    indices = asarray(indices, device=None if hasattr(indices, "shape") else x.device)
     integers("take", indices.dtype, indices.shape)
     return x[(slice(None),) * one_axis("take", axis, x) + (indices,)]
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable
 from functools import cache, lru_cache, partial
 from itertools import combinations
 from typing import Any
 
 from ..errors import OpError, ShapeError
+from ..graph import Piece
 from ..op import op
 from ..tensor import ArrayLike, Tensor
-from .creation import asarray
+from .creation import arange, asarray, together, zeros
 from .elementwise import conj, multiply, positive
+from .indexing import ARRAY
+from .reductions import any as any_
 from .reductions import sum as sum_
-from .shapes import align, expand_dims, matrix_transpose, normalize_axes, permute_dims, reshape, stack, sum_to
+from .shapes import align, expand_dims, matrix_transpose, normalize_axes, permute_dims, reshape, sum_to
 
 
 def _fit(g: Any, shape: tuple[int, ...]) -> Any:
@@ -89,24 +93,42 @@ def check_matrices(name: str, *arrays: Any) -> None:
 
 
 def _total(x: Any, axis: Any) -> Any:
-    """The sum in x's own dtype, as products have it: ``sum`` widens small integers."""
+    """The sum in x's own dtype, as products have it: ``sum`` widens small integers, and counts booleans."""
+    if x.dtype.kind == "b":
+        return any_(x, axis=axis)
     return sum_(x, axis=axis, dtype=x.dtype) if x.dtype.kind in "iu" else sum_(x, axis=axis)
 
 
-@op(composite=True, samples=lambda rng: ((rng.normal(size=(3, 4)),), {"offset": 1}))
-def diagonal(x: Any, /, *, offset: int = 0) -> Any:
+def _diagonal_vjp(g: Any, x_shape: tuple[int, ...], offset: int) -> Any:
+    length, offset = g.shape[-1], operator.index(offset)
+    rows, columns = (arange(k, k + length, device=g.device) for k in (max(0, -offset), max(0, offset)))
+    if not length:
+        return zeros(x_shape, dtype=g.dtype, device=g.device)
+    return Piece(((..., ARRAY, ARRAY), (rows, columns)), g)
+
+
+@op(linear=("x",), vjp=_diagonal_vjp, samples=lambda rng: ((rng.normal(size=(3, 4)),), {"offset": 1}))
+def diagonal(xp: Any, x: Any, /, *, offset: int = 0) -> Any:
     """The elements x[..., i, i + offset] of each matrix, along a new last axis.
 
     >>> import jitrench_core as jt
     >>> jt.diagonal(jt.reshape(jt.arange(6), (2, 3)), offset=1)
     Tensor([1, 5])
     """
+    return xp.linalg.diagonal(x, offset=offset)
+
+
+@diagonal.batch
+def _(batched: Any, x: Any, /, *, offset: int) -> Any:
+    if x.ndim < 3:
+        raise ShapeError(f"diagonal() takes matrices, of at least 2 dimensions; got shape {x.shape[1:]} in a batch")
+    return diagonal(x, offset=offset)
+
+
+@diagonal.check
+def _(x: Any, /) -> None:
+    """Why there was no diagonal."""
     check_matrices("diagonal", x)
-    *batch, n, m = x.shape
-    length = max(0, min(n, m - offset) if offset >= 0 else min(n + offset, m))
-    first = offset if offset >= 0 else -offset * m
-    flat = reshape(x, (*batch, n * m))  # where the diagonal's elements are m + 1 apart
-    return flat[..., first : first + length * (m + 1) : m + 1] if length else flat[..., :0]
 
 
 @op(composite=True, samples=lambda rng: ((rng.normal(size=(3, 4)),), {"offset": 1}))
@@ -138,8 +160,11 @@ def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Any:
     The result has the other axes of x1, then those of x2.
     """
     s1, s2 = (tuple(getattr(x, "shape", ())) for x in (x1, x2))
-    if isinstance(axes, int):
-        axes = (tuple(range(len(s1) - axes, len(s1))), tuple(range(axes))) if axes <= len(s1) else ((), (0,))
+    if hasattr(axes, "__index__"):
+        n = operator.index(axes)
+        axes = (tuple(range(len(s1) - n, len(s1))), tuple(range(n))) if n <= len(s1) else ((), (0,))
+    if not hasattr(axes, "__len__") or len(axes) != 2:
+        raise OpError(f"tensordot(): axes must be an integer, or the axes of x1 and those of x2; got {axes!r}")
     over1, over2 = (normalize_axes(a, len(s)) for a, s in zip(axes, (s1, s2), strict=True))
     if [s1[a] for a in over1] != [s2[a] for a in over2]:
         raise ShapeError(
@@ -147,9 +172,16 @@ def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Any:
         )
     free1, free2 = ([a for a in range(len(s)) if a not in o] for s, o in ((s1, over1), (s2, over2)))
     n = math.prod(s1[a] for a in over1)
-    left = reshape(permute_dims(x1, (*free1, *over1)), (math.prod(s1[a] for a in free1), n))
-    right = reshape(permute_dims(x2, (*over2, *free2)), (n, math.prod(s2[a] for a in free2)))
-    return reshape(matmul(left, right), (*(s1[a] for a in free1), *(s2[a] for a in free2)))
+    left = _as(x1, (*free1, *over1), (math.prod(s1[a] for a in free1), n))
+    right = _as(x2, (*over2, *free2), (n, math.prod(s2[a] for a in free2)))
+    y = matmul(left, right)
+    return _as(y, (0, 1), (*(s1[a] for a in free1), *(s2[a] for a in free2)))
+
+
+def _as(x: Any, order: tuple[int, ...], shape: tuple[int, ...]) -> Any:
+    """x with its axes in ``order`` and then in ``shape``; an op that would change nothing costs 1 us each."""
+    x = x if order == tuple(range(len(order))) else permute_dims(x, order)
+    return x if x.shape == shape else reshape(x, shape)
 
 
 @op(composite=True, samples=lambda rng: ((rng.normal(size=(2, 3)), rng.normal(size=(3, 4))), {}))
@@ -161,7 +193,7 @@ def dot(x1: Any, x2: Any, /) -> Any:
     n1, n2 = (len(getattr(x, "shape", ())) for x in (x1, x2))
     if not n1 or not n2:
         return x1 * x2
-    return tensordot(x1, x2, axes=((-1,), (-2 if n2 > 1 else -1,)))
+    return matmul(x1, x2) if n2 <= 2 else tensordot(x1, x2, axes=((-1,), (-2,)))
 
 
 @op(composite=True, samples=lambda rng: ((rng.normal(size=3), rng.normal(size=4)), {}))
@@ -178,8 +210,9 @@ def outer(x1: Any, x2: Any, /) -> Any:
 @op(composite=True, samples=lambda rng: ((rng.normal(size=(2, 3)), rng.normal(size=(4, 1))), {}))
 def kron(x1: Any, x2: Any, /) -> Any:
     """The Kronecker product: each element of x1 times the whole of x2, as blocks; missing leading axes count as 1."""
-    s1, s2 = (tuple(getattr(x, "shape", ())) for x in (x1, x2))
-    ndim = max(len(s1), len(s2))
+    x1, x2 = together((x1, x2))
+    ndim = max(x1.ndim, x2.ndim)
+    s1, s2 = x1.shape, x2.shape
     s1, s2 = (1,) * (ndim - len(s1)) + s1, (1,) * (ndim - len(s2)) + s2
     blocks = reshape(x1, [n for length in s1 for n in (length, 1)]) * reshape(
         x2, [n for length in s2 for n in (1, length)]
@@ -187,17 +220,42 @@ def kron(x1: Any, x2: Any, /) -> Any:
     return reshape(blocks, [n * m for n, m in zip(s1, s2, strict=True)])
 
 
-@op(composite=True, samples=lambda rng: ((rng.normal(size=(2, 3)), rng.normal(size=3)), {}))
-def cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
-    """The vector product of vectors of 3 elements along ``axis``, counted from the last one; the other axes broadcast."""
-    s1, s2 = (tuple(getattr(x, "shape", ())) for x in (x1, x2))
+def _cross_axis(s1: tuple[int, ...], s2: tuple[int, ...], axis: int) -> int:
+    """``axis`` of operands of these shapes, counted from the last one."""
     shorter = min(len(s1), len(s2))
     if axis >= 0 and len(s1) == len(s2):
         axis -= shorter
     if not -shorter <= axis < 0 or (s1[axis], s2[axis]) != (3, 3):
         raise ShapeError(f"cross(): shapes {s1} and {s2} need axis {axis}, counted from the end, of length 3")
-    (a0, a1, a2), (b0, b1, b2) = ([x[(..., i, *(slice(None),) * (-axis - 1))] for i in range(3)] for x in (x1, x2))
-    return stack([a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0], axis=axis)
+    return axis
+
+
+@op(
+    linear=("x1", "x2"),
+    vjp={
+        "x1": lambda g, x2, x1_shape, axis: _fit(cross(x2, g, axis=axis), x1_shape),
+        "x2": lambda g, x1, x2_shape, axis: _fit(cross(g, x1, axis=axis), x2_shape),
+    },
+    samples=lambda rng: ((rng.normal(size=(2, 3)), rng.normal(size=3)), {}),
+)
+def cross(xp: Any, x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
+    """The vector product of vectors of 3 elements along ``axis``, counted from the last one; the other axes broadcast."""
+    s1, s2 = (tuple(getattr(x, "shape", ())) for x in (x1, x2))
+    return xp.linalg.cross(x1, x2, axis=_cross_axis(s1, s2, axis))
+
+
+@cross.batch
+def _(batched: tuple[bool, bool], x1: Any, x2: Any, /, *, axis: int) -> Any:
+    s1, s2 = (x.shape[b:] for x, b in zip((x1, x2), batched, strict=True))
+    axis, ndim = _cross_axis(s1, s2, axis), max(len(s1), len(s2))
+    return cross(*(align(x, ndim) if b else x for x, b in zip((x1, x2), batched, strict=True)), axis=axis)
+
+
+@cross.check
+def _(x1: Any, x2: Any, /) -> None:
+    """Why a product failed."""
+    if any(n != m and 1 not in (n, m) for n, m in zip(x1.shape[::-1], x2.shape[::-1], strict=False)):
+        raise ShapeError(f"cross(): shapes {x1.shape} and {x2.shape} do not broadcast")
 
 
 # -- einsum ------------------------------------------------------------------------------------------------------------
@@ -414,7 +472,7 @@ def multi_dot(*arrays: Any) -> Any:
     """The product of matrices, in the order that costs the fewest multiplications; the first and the last may be vectors."""
     if len(arrays) == 1:
         return positive(arrays[0])
-    shapes = [x.shape for x in arrays]
+    shapes = [tuple(getattr(x, "shape", ())) for x in arrays]
     inner = all(len(s) == 2 for s in shapes[1:-1])
     if not inner or not {len(shapes[0]), len(shapes[-1])} <= {1, 2}:
         raise ShapeError(f"multi_dot() takes matrices, and vectors as the first and the last; got shapes {shapes}")

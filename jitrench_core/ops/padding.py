@@ -8,27 +8,22 @@ from typing import Any
 
 from ..errors import DTypeError, OpError, ShapeError
 from ..op import op
-from .creation import asarray, full
+from .creation import arange, full
 from .indexing import setitem
 from .reductions import max as max_
 from .reductions import mean
 from .reductions import min as min_
-from .shapes import broadcast_to, concat, reshape
+from .shapes import astype, broadcast_to, concat, flip, reshape, tile
 from .sorting import median
 
-# Which element of an axis of length n stands at place i, which may lie outside.
-_SOURCES: dict[str, Callable[[int, int], int]] = {
-    "edge": lambda i, n: min(max(i, 0), n - 1),
-    "reflect": lambda i, n: n - 1 - abs(i % (2 * n - 2) - (n - 1)) if n > 1 else 0,
-    "symmetric": lambda i, n: min(i % (2 * n), 2 * n - 1 - i % (2 * n)),
-    "wrap": lambda i, n: i % n,
-}
+_MOVED = ("edge", "reflect", "symmetric", "wrap")
 _STATISTICS: dict[str, Any] = {"maximum": max_, "mean": mean, "median": median, "minimum": min_}
 _ALIASES = {"replicate": "edge", "circular": "wrap"}  # PyTorch's names
 
 
 def _pairs(given: Any, ndim: int, what: str, convert: Callable[[Any], Any]) -> list[tuple[Any, Any]]:
     """One number, a pair (before, after) for all axes, or such a pair for each axis: as a list of pairs."""
+    given = given.tolist() if getattr(given, "ndim", 0) else given  # a NumPy array
     several = isinstance(given, (tuple, list))
     nested = several and bool(given) and all(isinstance(p, (tuple, list)) for p in given)
     rows = list(given) if nested else [given if several else (given, given)]
@@ -39,7 +34,10 @@ def _pairs(given: Any, ndim: int, what: str, convert: Callable[[Any], Any]) -> l
             f"pad(): {what}={given!r} does not fit {ndim} dimension(s): give a number, a pair (before, after), or such a "
             f"pair for each axis"
         )
-    return [(convert(a), convert(b)) for a, b in rows]
+    try:
+        return [(convert(a), convert(b)) for a, b in rows]
+    except TypeError:
+        raise DTypeError(f"pad(): {what}={given!r} must be of ints") from None
 
 
 @op(composite=True, samples=lambda rng: ((rng.normal(size=(2, 3)),), {"pad_width": ((1, 0), (2, 1))}))
@@ -75,7 +73,7 @@ def pad(
         raise ShapeError(f"pad(): pad_width must not be negative, got {pad_width!r}: take a slice to make x smaller")
     if mode == "constant" and x.ndim:
         return _constant(x, widths, _pairs(constant_values, x.ndim, "constant_values", lambda v: v))
-    modes = ["constant", *_SOURCES, *_STATISTICS, "linear_ramp"]
+    modes = ["constant", *_MOVED, *_STATISTICS, "linear_ramp"]
     if mode not in modes:
         known = ", ".join(map(repr, [*modes, *_ALIASES]))
         raise OpError(f"pad(): mode {mode!r} is not one of {known}")
@@ -94,24 +92,34 @@ def pad(
             elif mode in _STATISTICS:
                 x = _between(x, axis, *_constants(x, axis, (before, after), _STATISTICS[mode], lengths[axis]))
             else:
-                first = [_SOURCES[mode](i, n) for i in range(-before, 0)]
-                last = [_SOURCES[mode](i, n) for i in range(n, n + after)]
-                x = concat([*_copies(x, axis, first), x, *_copies(x, axis, last)], axis=axis)
+                x = _repeated(x, axis, mode, before, after)
     return x
 
 
-def _copies(x: Any, axis: int, places: list[int]) -> list[Any]:
-    """The parts of x at ``places`` along ``axis``, a slice for each run of them: a third of the time of an index array."""
-    out = []
-    while places:
-        step = places[1] - places[0] if len(places) > 1 else 1
-        n = next((i for i in range(1, len(places)) if places[i] - places[i - 1] != step), len(places))
-        start, stop = places[0], places[0] + n * step
-        key = slice(start, start + 1) if not step else slice(start, None if stop < 0 else stop, step)
-        part = x[(slice(None),) * axis + (key,)]
-        out.append(part if step else broadcast_to(part, (*x.shape[:axis], n, *x.shape[axis + 1 :])))
-        places = places[n:]
-    return out
+def _repeated(x: Any, axis: int, mode: str, before: int, after: int) -> Any:
+    """x and the parts of itself that stand around it."""
+    n = x.shape[axis]
+
+    def part(start: int, stop: int) -> Any:
+        return x[(slice(None),) * axis + (slice(start, stop),)]
+
+    if mode == "edge":
+        ends = ((part(0, 1), before), (part(n - 1, n), after))
+        first, last = (broadcast_to(end, (*x.shape[:axis], w, *x.shape[axis + 1 :])) for end, w in ends)
+        return concat([first, x, last], axis=axis)
+    skip = int(mode == "reflect")  # the element that is the mirror does not stand behind it again
+    if max(before, after) <= n - skip:
+        first, last = (part(n - before, n), part(0, after))
+        if mode != "wrap":
+            first, last = (flip(p, axis=axis) for p in (part(skip, skip + before), part(n - skip - after, n - skip)))
+        return concat([first, x, last], axis=axis)
+    # wider than x: a section of what comes again and again
+    period = x if mode == "wrap" else concat([x, flip(part(skip, max(n - skip, skip)), axis=axis)], axis=axis)
+    start = -before % period.shape[axis]
+    stop = start + before + n + after
+    times = [1] * x.ndim
+    times[axis] = -(-stop // period.shape[axis])
+    return tile(period, tuple(times))[(slice(None),) * axis + (slice(start, stop),)]
 
 
 def _between(x: Any, axis: int, first: Any, last: Any) -> Any:
@@ -139,10 +147,10 @@ def _constants(x: Any, axis: int, widths: tuple[int, int], statistic: Any, lengt
 def _ramps(x: Any, axis: int, widths: tuple[int, int], ends: tuple[Any, Any]) -> list[Any]:
     """Lines from the end values up to, but without, the elements at either end."""
     out = []
-    for edge, width, end, step in zip(_outer(x, axis, (1, 1)), widths, ends, (1, -1), strict=True):
-        share = [i / width for i in range(width)][::step]
+    for edge, width, end, mirror in zip(_outer(x, axis, (1, 1)), widths, ends, (False, True), strict=True):
+        share = arange(width, dtype="float64", device=x.device) / max(width, 1)
         shape = [-1 if i == axis else 1 for i in range(x.ndim)]
-        t = reshape(asarray(share, dtype=x.dtype, device=x.device), shape)
+        t = reshape(astype(flip(share) if mirror else share, x.dtype), shape)
         out.append(end + (edge - end) * t)
     return out
 

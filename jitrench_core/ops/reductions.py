@@ -176,7 +176,7 @@ def any(xp: Any, x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
 
 def _norm_vjp(g: Any, x: Any, y: Any, x_shape: Any, axis: Any, keepdims: bool, ord: float) -> Any:
     """PyTorch's: for p >= 1 the slope at the origin is 0; for p = inf, equal elements share it."""
-    if x.dtype.kind == "c":
+    if x.dtype.kind == "c" and ord != 2:
         size = abs_(x)
         return _norm_vjp(g, size, y, x_shape, axis, keepdims, ord) * conj(sign(x))
     g, y = unreduced(g, x_shape, axis, keepdims), unreduced(y, x_shape, axis, keepdims)
@@ -190,7 +190,7 @@ def _norm_vjp(g: Any, x: Any, y: Any, x_shape: Any, axis: Any, keepdims: bool, o
     flat = y == 0
     safe = where(flat, 1.0, y)
     if ord == 2:
-        return where(flat, 0.0, g / safe) * x
+        return where(flat, 0.0, g / safe) * (conj(x) if x.dtype.kind == "c" else x)
     none = x == 0
     slope = where(none, 0.0, sign(x) * abs_(where(none, 1.0, x)) ** (ord - 1))
     return where(flat, 0.0, g / safe ** (ord - 1)) * slope
@@ -210,7 +210,9 @@ def vector_norm(xp: Any, x: Any, /, *, axis: Any = None, keepdims: bool = False,
     samples=_samples,
 )
 def logsumexp(xp: Any, x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
-    """log(sum(exp(x))) over ``axis`` (None: all), without overflow."""
+    """log(sum(exp(x))) over ``axis`` (None: all), without overflow; -inf of no elements."""
+    if not count(tuple(x.shape), axis):
+        return xp.sum(x, axis=axis, keepdims=keepdims) - math.inf
     top = xp.max(x, axis=axis, keepdims=True)
     top = xp.where(xp.isfinite(top), top, 0.0)
     total = xp.sum(xp.exp(x - top), axis=axis, keepdims=True)

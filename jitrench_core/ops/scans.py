@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from operator import index
 from typing import Any, NamedTuple, cast
 
 from ..backend import owner
@@ -16,7 +15,7 @@ from ..op import op
 from ..tensor import Tensor
 from .creation import asarray, ones, zeros
 from .elementwise import logaddexp
-from .indexing import take_along_axis
+from .indexing import take_along_axis, whole
 from .shapes import astype, concat, flip, normalize_axes, shift_axes
 
 
@@ -50,7 +49,7 @@ def single_axis(name: str, shape: tuple[int, ...], axis: int | None) -> int:
         if len(shape) > 1:
             raise ShapeError(f"{name}() of shape {shape} needs axis=: only a vector has a single one")
         return 0
-    return normalize_axes(index(axis), len(shape))[0]
+    return normalize_axes(whole(f"{name}()", "axis", axis), len(shape))[0]
 
 
 def _samples(rng: Any) -> Any:

@@ -29,6 +29,8 @@ from .indexing import (
     scatter_pieces,
     setitem,
     split_key,
+    take_along_axis,
+    whole,
 )
 from .reductions import any as any_
 from .reductions import argmax, sum
@@ -151,6 +153,8 @@ class Place:
         """x[key] * value at ``key``."""
         return self._scale("multiply", value, lambda a, b: a * b)
 
+    mul = multiply
+
     def divide(self, value: ArrayLike) -> Tensor:
         """x[key] / value at ``key``, for a floating-point x."""
         if self._x.dtype.kind not in "fc":
@@ -193,11 +197,21 @@ class Place:
         step = 1
         while step < places.size:  # of each run of one place, the products from its first element on
             same = places[step:] == places[:-step]
+            if _none(same):
+                break
             longer = where(same, products[:-step] * products[step:], products[step:])
             products = concat([products[:step], longer])
             step *= 2
         flat = reshape(x, (-1,))
         return reshape(setitem(flat, combine(flat[places], products), places, key=(ARRAY,)), x.shape)
+
+
+def _none(flags: Tensor) -> bool:
+    """Whether no flag is known to be set; under vmap nothing is known."""
+    try:
+        return not bool(any_(flags))
+    except TransformError:
+        return False
 
 
 # -- of zeros and classes ---------------------------------------------------------------------------------------------
@@ -251,6 +265,11 @@ def one_hot(xp: Any, indices: Any, /, num_classes: int, *, dtype: Any = "float64
     """
     who = owner(type(indices))
     integers("one_hot", dtype_of(indices), indices.shape)
+    num_classes = whole("one_hot()", "num_classes", num_classes)
+    if num_classes < 0:
+        raise ShapeError(f"one_hot() got num_classes={num_classes}: it must be 0 or above")
+    if not dtype_of(indices).name.endswith("64"):  # a small dtype may not hold the number of classes
+        indices = xp.astype(indices, xp.int64)
     if bool(xp.any((indices < 0) | (indices >= num_classes))):
         raise BoundsError(
             f"one_hot(): an index is out of bounds for {num_classes} classes: it must be in [0, {num_classes})"
@@ -280,9 +299,9 @@ def apply_where(cond: ArrayLike, f: Callable[..., ArrayLike], *args: ArrayLike, 
     (Tensor(2.), Tensor([0.25, 0.  , 0.  ]))
 
     Where ``cond`` differs between the examples of ``vmap`` it cannot be looked at. Then f runs on all elements, with one of
-    the selected (the example's first) in place of those that are not: value and gradient are the same. Only where an
-    example selects none does f see its first element; what f then returns is dropped, and so is the gradient in ``args``,
-    but not that in a tensor f closes over, if it is not finite: pass such a tensor in ``args``.
+    the selected in place of those that are not (the example's first; where it has none, the first of all examples): value
+    and gradient are the same. Only where no example selects any does f see another element; what f then returns is
+    dropped, and so is the gradient in ``args``, but not that in a tensor f closes over, if it is not finite.
 
     Raises ``DTypeError`` where ``cond`` is not boolean, ``ShapeError`` where f returns another shape.
     """
@@ -290,6 +309,8 @@ def apply_where(cond: ArrayLike, f: Callable[..., ArrayLike], *args: ArrayLike, 
         raise OpError(f"apply_where(cond, f, *args) takes a function as its second argument; got {type(f).__name__}")
     if not args:
         raise OpError("apply_where(cond, f, *args) needs at least one array to apply f to")
+    if not hasattr(cond, "shape"):  # Python's goes where the operands are
+        cond = asarray(cond, device=next((a.device for a in args if type(a) is Tensor), None))
     cond = asarray(cond)
     if cond.dtype.kind != "b":
         raise DTypeError(f"apply_where(): cond must be boolean, got {cond.dtype}: write x != 0 or the like")
@@ -300,12 +321,42 @@ def apply_where(cond: ArrayLike, f: Callable[..., ArrayLike], *args: ArrayLike, 
         return _apply_everywhere(mask, f, operands, fill_value)
     selected = [a[mask] for a in operands]
     y = _elementwise(f, selected)
+    fill_value = _filler(fill_value, y)
     return setitem(full(mask.shape, fill_value, dtype=y.dtype, device=y.device), y, mask, key=(ARRAY,))
+
+
+@op(vjp={"mask": None, "x": None}, samples=lambda rng: ((rng.normal(size=5) < 9, rng.normal(size=5)), {}))
+def first_selected(xp: Any, mask: Any, x: Any, /) -> Any:
+    """Of a 1-d x the first element where ``mask`` is true, or the very first where it never is: a constant.
+
+    Under ``vmap`` an example that selects none takes another's, so that a function need not meet what nobody selected.
+    """
+    return x[xp.argmax(xp.astype(mask, xp.int64))]
+
+
+@first_selected.batch
+def _(batched: Any, mask: Any, x: Any, /) -> Any:
+    shape = (mask if batched[0] else x).shape
+    mask, x = broadcast_to(mask, shape), broadcast_to(x, shape)
+    own = take_along_axis(x, argmax(astype(mask, "int64"), axis=1, keepdims=True), axis=1)[:, 0]
+    return where(any_(mask, axis=1), own, first_selected(reshape(mask, (-1,)), reshape(x, (-1,))))
 
 
 def _like(a: ArrayLike, cond: Tensor) -> Tensor:
     """An operand as a tensor; a Python number on the condition's device."""
     return a if type(a) is Tensor else asarray(a, device=None if hasattr(a, "shape") else cond.device)
+
+
+def _filler(value: Any, y: Tensor) -> Any:
+    """The fill value, which must not change the dtype of f's result."""
+    if y.dtype.kind == "b" and not hasattr(value, "shape") and value in (0, 1):
+        return bool(value)
+    kind = asarray(value).dtype.kind
+    if _KINDS.index(kind) > _KINDS.index(y.dtype.kind) and (kind, y.dtype.kind) != ("i", "u"):
+        raise DTypeError(
+            f"apply_where(): fill_value={value!r} does not fit {y.dtype}, the dtype of what f returned: convert that first"
+        )
+    return value
 
 
 def _elementwise(f: Callable[..., ArrayLike], operands: list[Tensor]) -> Tensor:
@@ -319,15 +370,12 @@ def _elementwise(f: Callable[..., ArrayLike], operands: list[Tensor]) -> Tensor:
 
 
 def _apply_everywhere(mask: Tensor, f: Callable[..., ArrayLike], operands: list[Tensor], fill_value: complex) -> Tensor:
-    """``where`` around f and inside it: a place that is not selected gets the first selected element, as a constant."""
+    """``where`` around f and inside it: a place that is not selected gets a selected element, as a constant."""
     flat = reshape(mask, (-1,))
     if not flat.size:
         y = _elementwise(f, [reshape(a, (-1,)) for a in operands])
         return reshape(y, mask.shape)
-    first = argmax(astype(flat, "int64"))
-    safe = []
-    for a in operands:
-        a = reshape(a, (-1,))
-        safe.append(where(flat, a, a.detach()[first]))
+    rows = [reshape(a, (-1,)) for a in operands]
+    safe = [where(flat, a, first_selected(flat, a)) for a in rows]
     y = _elementwise(f, safe)
-    return reshape(where(flat, y, fill_value), mask.shape)
+    return reshape(where(flat, y, _filler(fill_value, y)), mask.shape)

@@ -13,7 +13,7 @@ from ..dtypes import dtype as as_dtype
 from ..errors import AxisError, DTypeError, OpError, ShapeError, TransformError
 from ..op import op
 from ..tensor import ArrayLike, Tensor
-from .creation import asarray, eye, full, zeros
+from .creation import arange, asarray, eye, full, together, zeros
 from .elementwise import where
 
 
@@ -227,7 +227,7 @@ def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
 
 def broadcast_arrays(*arrays: ArrayLike) -> tuple[Tensor, ...]:
     """Each array, repeated to the shape that all of them broadcast to; ``ShapeError`` where they do not."""
-    every = [asarray(a) for a in arrays]
+    every = together(arrays)
     shape = broadcast_shapes(*(x.shape for x in every))
     return tuple(broadcast_to(x, shape) for x in every)
 
@@ -332,6 +332,12 @@ def _weak(xp: Any, arrays: tuple[Any, ...]) -> list[Any]:
     return [a if hasattr(a, "shape") else xp.asarray(a, dtype=first.dtype, device=first.device) for a in arrays]
 
 
+@concat.check
+def _(*arrays: Any, axis: Any = 0) -> None:
+    if axis is not None and any(getattr(a, "ndim", 0) == 0 for a in arrays):
+        raise ShapeError("concat() joins along an axis that its arrays have, and a number has none: use jt.stack")
+
+
 @concat.batch
 def _(batched: Any, /, *arrays: Any, axis: Any) -> Any:
     every = _all_batched(batched, arrays)
@@ -380,10 +386,11 @@ def split(x: ArrayLike, /, indices_or_sections: Any, axis: int = 0) -> tuple[Ten
     x = asarray(x)
     (axis,) = normalize_axes(axis, x.ndim)
     n = x.shape[axis]
-    if isinstance(indices_or_sections, (tuple, list)):
-        stops = [*map(index, indices_or_sections), n]
+    cuts = indices_or_sections.tolist() if getattr(indices_or_sections, "ndim", 0) else indices_or_sections
+    if isinstance(cuts, (tuple, list)):
+        stops = [*(_cut(k) for k in cuts), n]
     else:
-        sections = index(indices_or_sections)
+        sections = _cut(cuts)
         if sections < 1 or n % sections:
             raise ShapeError(
                 f"split(): axis {axis} of length {n} does not divide into {sections} equal section(s): give the indices "
@@ -391,6 +398,13 @@ def split(x: ArrayLike, /, indices_or_sections: Any, axis: int = 0) -> tuple[Ten
             )
         stops = [n // sections * (i + 1) for i in range(sections)]
     return tuple(_part(x, axis, slice(a, b)) for a, b in zip([0, *stops], stops, strict=False))
+
+
+def _cut(k: Any) -> int:
+    try:
+        return index(k)
+    except TypeError:
+        raise DTypeError(f"split() takes a number of sections or indices to cut at, ints; got {k!r}") from None
 
 
 @stack.batch
@@ -439,35 +453,41 @@ def repeat(x: Any, repeats: Any, /, *, axis: Any = None) -> Any:
         x, axis = reshape(x, (-1,)), 0
     (axis,) = normalize_axes(axis, x.ndim)
     n = x.shape[axis]
-    times = repeats if isinstance(repeats, int) else _counts(repeats, n, axis)
-    if (times if isinstance(times, int) else min(times, default=0)) < 0:
-        raise ShapeError(f"repeat(): repeats must not be negative, got {times}")
+    times, least = (repeats, repeats) if type(repeats) is int else _counts(asarray(repeats), n, axis)
+    if least < 0:
+        raise ShapeError(f"repeat(): repeats must not be negative, got {least}")
     if not isinstance(times, int):
-        places = [i for i, count in enumerate(times) for _ in range(count)]
-        return _part(x, axis, asarray(places, dtype="int64", device=x.device))
+        from .scans import cumulative_sum
+        from .sorting import searchsorted
+
+        stops = cumulative_sum(astype(times, "int64"), include_initial=True)
+        every = arange(int(stops[-1]), dtype="int64", device=times.device)
+        return _part(x, axis, searchsorted(stops[1:], every, side="right"))
     before, after = x.shape[: axis + 1], x.shape[axis + 1 :]
     wide = broadcast_to(expand_dims(x, axis=axis + 1), (*before, times, *after))
     return reshape(wide, (*before[:-1], n * times, *after))
 
 
 def _counts(repeats: Any, n: int, axis: int) -> Any:
-    """``repeats`` as an int or a list of n ints."""
+    """``repeats`` as an int or a tensor of n integers, and the least of them."""
+    from .reductions import min as min_
+
     if repeats.dtype.kind not in "iu" or repeats.ndim > 1:
         raise DTypeError(
             f"repeat(): repeats must be an int or integers along one axis; got {repeats.dtype} {repeats.shape}"
         )
     try:
-        counts = repeats.tolist()
+        least = int(min_(repeats)) if repeats.size else 0
     except TransformError:
         raise TransformError(
             "repeat() by numbers that differ between the examples of vmap gives results of different lengths: batch over "
             "x alone"
         ) from None
     if repeats.size == 1:
-        return counts if isinstance(counts, int) else counts[0]
-    if len(counts) != n:
-        raise ShapeError(f"repeat(): {len(counts)} repeats came for axis {axis} of length {n}: one for each element")
-    return counts
+        return least, least
+    if repeats.size != n:
+        raise ShapeError(f"repeat(): {repeats.size} repeats came for axis {axis} of length {n}: one for each element")
+    return repeats, least
 
 
 def meshgrid(*arrays: ArrayLike, indexing: str = "xy") -> tuple[Tensor, ...]:
@@ -481,7 +501,7 @@ def meshgrid(*arrays: ArrayLike, indexing: str = "xy") -> tuple[Tensor, ...]:
     """
     if indexing not in ("xy", "ij"):
         raise OpError(f"meshgrid(): indexing must be 'xy' or 'ij', got {indexing!r}")
-    every = [asarray(a) for a in arrays]
+    every = together(arrays)
     if any(x.ndim > 1 for x in every):
         raise ShapeError(f"meshgrid() takes 1-d arrays, got shapes {', '.join(str(x.shape) for x in every)}")
     if len({x.dtype for x in every}) > 1:

@@ -6,7 +6,8 @@ Sorting is a permutation of the elements, so a gradient is permuted back; of equ
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from operator import index
 from typing import Any, NamedTuple, cast
 
 from ..errors import DTypeError, GradientError, OpError, ShapeError, TransformError
@@ -14,7 +15,7 @@ from ..op import op
 from ..tensor import Tensor
 from .creation import asarray, zeros
 from .elementwise import isnan, minimum, where
-from .indexing import take_along_axis
+from .indexing import take_along_axis, whole
 from .reductions import any as any_
 from .reductions import unreduced
 from .scans import Extrema, at_axis, single_axis
@@ -43,6 +44,7 @@ def sort(xp: Any, x: Any, /, *, axis: int = -1, descending: bool = False, stable
     >>> jt.sort(jt.tensor([3.0, 1.0, 2.0]), descending=True)
     Tensor([3., 2., 1.])
     """
+    axis = index(axis)  # a library may take None, and flatten
     y = xp.sort(x, axis=axis)
     return xp.flip(y, axis=axis) if descending else y
 
@@ -98,7 +100,7 @@ def _(batched: Any, x: Any, /, k: int, *, axis: int, largest: bool) -> Any:
 def _topk(x: Any, /, k: int, *, axis: int = -1, largest: bool = True) -> Any:
     """The ``k`` largest elements along ``axis`` in descending order, and their indices."""
     x = asarray(x)
-    axis = single_axis("topk", x.shape, axis)
+    axis, k = single_axis("topk", x.shape, axis), whole("topk()", "k", k)
     if not 0 <= k <= x.shape[axis]:
         raise ShapeError(f"topk() got k={k} for an axis of length {x.shape[axis]}: it must be in [0, {x.shape[axis]}]")
     indices = topk_indices(x, k, axis=axis, largest=largest)
@@ -121,18 +123,34 @@ def topk(x: Any, /, k: int, *, axis: int = -1, largest: bool = True) -> Extrema:
 # -- quantiles ------------------------------------------------------------------------------------------------------
 
 
+_ROUND: dict[str, Callable[[float], int]] = {
+    "lower": math.floor,
+    "higher": math.ceil,
+    "nearest": round,
+}  # halves to even
+
+
 def _ranks(q: float, n: int, method: str) -> tuple[int, int, float]:
     """Of n sorted elements the two that enclose quantile ``q``, and the weight of the second."""
     if not 0 <= q <= 1:
         raise OpError(f"quantile() got q={q}: it must be in [0, 1]")
     rank = q * (n - 1)
+    if method in _ROUND:  # one element alone: the other, times 0, would be NaN where it is infinite
+        at = _ROUND[method](rank)
+        return at, at, 0.0
     low, high = math.floor(rank), math.ceil(rank)
-    if method == "nearest":
-        low = high = round(rank)  # halves to even
-    weights = {"linear": rank - low, "midpoint": 0.5, "lower": 0.0, "higher": 1.0, "nearest": 0.0}
+    weights = {"linear": rank - low, "midpoint": 0.5}
     if method not in weights:
-        raise OpError(f"quantile() got method={method!r}; known are {', '.join(map(repr, weights))}")
+        raise OpError(f"quantile() got method={method!r}; known are {', '.join(map(repr, [*weights, *_ROUND]))}")
     return low, high, weights[method]
+
+
+def _numbers(q: Any) -> float | list[float]:
+    """q as a float, or as a list of them."""
+    try:
+        return float(q) if not getattr(q, "shape", hasattr(q, "__iter__")) else [float(one) for one in q]
+    except (TypeError, ValueError):
+        raise OpError(f"quantile() takes a number as q, or a sequence of numbers; got {q!r}") from None
 
 
 @op(composite=True, samples=_samples(q=0.3, axis=1))
@@ -172,7 +190,12 @@ def quantile(
         y = where(isnan(last), last, y)
         return unreduced(y, x.shape, axis, False) if keepdims else y
 
-    return stack(*map(at, q), axis=0) if hasattr(q, "__iter__") else at(q)
+    fractions = _numbers(q)
+    if isinstance(fractions, float):
+        return at(fractions)
+    if not fractions:
+        raise OpError("quantile() got no q: it takes a number, or a sequence of one or more")
+    return stack(*map(at, fractions), axis=0)
 
 
 @op(composite=True, samples=_samples(axis=1))
@@ -214,6 +237,12 @@ def _array(xp: Any, x: Any, like: Any) -> Any:
     return xp.asarray(x, dtype=None if fraction else like.dtype, device=like.device)
 
 
+def _like(x: Any, like: Any) -> Any:
+    """``_array`` on Tensors."""
+    fraction = isinstance(x, float) and like.dtype.kind in "iu"
+    return x if hasattr(x, "shape") else asarray(x, dtype=None if fraction else like.dtype, device=like.device)
+
+
 @_searchsorted.batch
 def _(batched: Any, x1: Any, x2: Any, sorter: Any = None, /, *, side: str) -> Any:
     """By bisection, all examples at once, where they differ in what is searched."""
@@ -224,7 +253,7 @@ def _(batched: Any, x1: Any, x2: Any, sorter: Any = None, /, *, side: str) -> An
     x1 = x1 if b1 else broadcast_to(x1, (size, *x1.shape))
     if sorter is not None:
         x1 = take_along_axis(x1, sorter if b3 else broadcast_to(sorter, (size, *sorter.shape)), axis=1)
-    x2 = asarray(x2, device=x1.device)
+    x2 = _like(x2, x1)
     shape, n = x2.shape[b2:], x1.shape[1]
     x2 = reshape(x2, (size if b2 else 1, math.prod(shape)))
     at = zeros((size, x2.shape[1]), dtype="int64", device=x1.device)

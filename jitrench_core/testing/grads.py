@@ -9,10 +9,9 @@ from .. import backend as backends
 from ..errors import DTypeError, GradientCheckError, JITrenchError, OpError
 from ..op import Op
 from ..ops.creation import asarray, zeros_like
-from ..ops.elementwise import conj, real
-from ..ops.reductions import sum as sum_
 from ..tensor import Tensor
-from ..transforms import grad, jvp
+from ..transforms import jvp, vjp
+from ..transforms.custom import CustomGradient
 from ..transforms.tree import flatten, paths
 
 MODES = ("reverse", "forward")
@@ -51,7 +50,7 @@ def check_grads(
     modes = (modes,) if isinstance(modes, str) else tuple(modes)
     if not modes or not set(modes) <= set(MODES) or order < 1:
         raise OpError(
-            f"check_grads: modes are 'reverse' and 'forward', order is 1 or more; got {modes!r} and {order!r}"
+            f"check_grads: modes are 'reverse' and 'forward', order is 1 or more; got modes={modes!r} and order={order!r}"
         )
     check = Check(f, args, rtol, atol, step, seed)
     check.repeats()
@@ -89,7 +88,13 @@ class Check:
                     f"one: convert it to {wide}, by {label}.astype(jt.{wide})"
                 )
         if not self.inputs:
-            raise OpError(f"check_grads of {self.name}: no floating-point number in the arguments to differentiate by")
+            got = (
+                ", ".join(str(getattr(x, "dtype", type(x).__name__)) for x in self.leaves)
+                or "none: pass them, as in jt.check_grads(f, x)"
+            )
+            raise OpError(
+                f"check_grads of {self.name}: no floating-point number in the arguments to differentiate by; got {got}"
+            )
 
     def function(self, *xs: Tensor) -> list[Tensor]:
         """f of the numbers that are differentiated by, with its results in a list; integers and booleans have no derivative."""
@@ -149,16 +154,13 @@ class Check:
     # -- derivatives ------------------------------------------------------------------------------------------------
 
     def gradient(self, f: Function, weights: list[Any]) -> Function:
-        """The gradients of Re(sum(conj(w) * y)) over the outputs y of ``f``."""
+        """The gradients of Re(sum(conj(w) * y)) over the outputs y of ``f``, by no op that might be the one under test."""
 
-        def scalar(*xs: Tensor) -> Tensor:
-            total: Any = 0.0
-            for w, y in zip(weights, f(*xs), strict=True):
-                w = self.like(w, y)
-                total = total + (sum_(real(conj(w) * y)) if y.dtype.kind == "c" else sum_(w * y))
-            return total  # type: ignore[no-any-return]
+        def pulled(*xs: Tensor) -> list[Tensor]:
+            ys, pullback = vjp(lambda *xs: list(f(*xs)), *xs)
+            return list(pullback([self.like(w, y) for w, y in zip(weights, ys, strict=True)]))
 
-        return lambda *xs: list(grad(scalar, argnums=tuple(range(len(xs))))(*xs))
+        return pulled
 
     def tangent(self, f: Function, directions: list[Tensor]) -> Function:
         """The derivatives of the outputs of ``f`` along ``directions``."""
@@ -313,10 +315,19 @@ class Check:
         """The op whose own rule is wrong, found by checking each call that f makes; else the op that made the result."""
         if isinstance(getattr(self.f, "op", None), Op):
             return f" So a rule of op {self.f.op.name!r} is wrong."  # type: ignore[attr-defined]
+        if isinstance(self.f, CustomGradient):
+            return f" So a rule of {self.name} is wrong."
+        own = []
         for op, arrays, attrs in calls(lambda: self.function(*self.inputs)):
-            problem = self.fault(op, arrays, attrs)
-            if problem:
+            if getattr(op.kernels, "op", None) is None:  # a custom_gradient's, which lived for its call
+                own.append(f"{op.name}()")
+            elif problem := self.unbounded(op, arrays, attrs) or self.fault(op, arrays, attrs):
                 return f"\n{problem}"
+        if own:
+            return (
+                f"\nEach op by itself is right, so look at the rules of {', '.join(own)}: jt.check_grads of that function alone tells "
+                f"which is wrong."
+            )
         made = [y.node.op.name for y in self.function(*self.tracked()) if y.node is not None and y.node.op is not None]
         by = f"; its result was made by {made[0]}()" if made else "; nothing was recorded for its result"
         return f"\nEach op by itself is right{by}: look for what left the graph on the way, by detach(), numpy() or float()."
@@ -326,6 +337,17 @@ class Check:
         for x in made:
             x.requires_grad = True
         return made
+
+    def unbounded(self, op: Op, arrays: tuple[Any, ...], attrs: dict[str, Any]) -> str:
+        """What to do where one call of an op gives no number, so that derivatives by way of it are none either."""
+        made = op.apply(tuple(Tensor(a) if hasattr(a, "dtype") else a for a in arrays), attrs)
+        ys = [y for y in (made if isinstance(made, tuple) else (made,)) if y.dtype.kind in "fc"]
+        if all(bool(self.np.all(self.np.isfinite(y))) for y in self.host(ys)):
+            return ""
+        return (
+            f"On the way {op.name}() makes {_short(self.host(ys)[0])}: choose another point (`with jt.detect_anomaly():` tells "
+            f"the line)."
+        )
 
     def fault(self, op: Op, arrays: tuple[Any, ...], attrs: dict[str, Any]) -> str:
         """What is wrong with one call of an op by itself; empty where nothing is."""
@@ -376,7 +398,7 @@ def calls(f: Callable[[], Any]) -> list[tuple[Op, tuple[Any, ...], dict[str, Any
 
 def _label(f: Callable[..., Any], path: tuple[Any, ...]) -> str:
     """An argument's name and the keys that lead into it: ``params['w']``."""
-    code = getattr(f, "__code__", None)
+    code = getattr(getattr(f, "__wrapped__", f), "__code__", None)
     first = path[0]
     op = getattr(f, "op", None)
     names = op.inputs if isinstance(op, Op) else code.co_varnames[: code.co_argcount] if code is not None else ()

@@ -164,6 +164,8 @@ def dtypes(op: Op, case: Case | None, on: Sequence[str]) -> list[str]:
 
 def _takes_complex(op: Op, case: Case, on: Sequence[str]) -> bool:
     """Whether complex numbers mean something: NumPy orders them, so a composite is asked on every backend."""
+    if any(a.dtype.kind == "c" for a in case.arrays if hasattr(a, "dtype")):  # its own sample is of them
+        return True
     for name in on if op.composite else on[:1]:
         run = Run(registry.ops[op.name], name, None, 0)
         run.reference = None

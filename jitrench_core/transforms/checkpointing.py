@@ -55,13 +55,17 @@ class Draws:
     def replayed(self) -> Iterator[None]:
         """In this block the generators begin where they were when they were noted; afterwards they are where they are now."""
         now = [(generator, _state(generator)) for generator in self.before]
-        for generator, state in self.before.items():
-            generator.load_state(state)
+        self.rewind()
         try:
             yield
         finally:
             for generator, state in now:
                 generator.load_state(state)
+
+    def rewind(self) -> None:
+        """Put the generators back to where they were when they were noted."""
+        for generator, state in self.before.items():
+            generator.load_state(state)
 
 
 def moves(generator: Generator) -> None:
@@ -82,6 +86,7 @@ surroundings: list[Callable[[], Callable[[], AbstractContextManager[Any]]]] = []
 # -- the two runs of a function ---------------------------------------------------------------------------------------
 
 _current: ContextVar[Run | None] = ContextVar("checkpoint", default=None)
+UNTRACKED = -1  # in place of the number of an input
 
 
 @final
@@ -98,9 +103,12 @@ class _First(Watch):
         self.order: list[int] = []
 
     def constant(self, x: Tensor, origin: Run | None) -> Tensor:
-        if self.outer is not None and origin is None:
+        if self.outer is not None and origin is not self.outer:
             x = self.outer.watch.constant(x, origin)
-        if x.node is None or depth(x) != self.home:
+        if depth(x) != self.home:
+            return x
+        if x.node is None:
+            self.order.append(UNTRACKED)
             return x
         key = (id(x.node), id(x.data))
         if key not in self.known:
@@ -125,14 +133,18 @@ class _Again(Watch):
         self.taken = 0
 
     def constant(self, x: Tensor, origin: Run | None) -> Tensor:
-        if self.outer is not None and origin is None:
+        if self.outer is not None and origin is not self.outer:
             x = self.outer.watch.constant(x, origin)
-        if x.node is None or depth(x) != self.home:
+        if depth(x) != self.home:
             return x
         self.taken += 1
         if self.taken > len(self.order):
-            raise differs(self.name, "it met more tensors that require a gradient")
-        found = self.given[self.order[self.taken - 1]]
+            raise differs(self.name, "it met more tensors from around it")
+        # Whether one is tracked is as it was then: a transform around this one may have ended since.
+        place = self.order[self.taken - 1]
+        if place == UNTRACKED:
+            return Tensor(x.data)
+        found = self.given[place]
         if found.shape != x.shape or found.dtype != x.dtype:
             raise differs(
                 self.name, f"it met a {x.dtype} tensor of shape {x.shape} and not {found.dtype} {found.shape}"
@@ -167,14 +179,14 @@ class _Call:
             None if i in self.places else Tensor(x.data, x.node) if type(x) is Tensor else x for i, x in enumerate(flat)
         ]
 
-    def first(self, given: list[Tensor]) -> Any:
-        """f's result; its tensors have the call's node where something that f used is tracked."""
+    def first(self, given: list[Tensor]) -> tuple[list[Any], list[int], Any]:
+        """f's results; those that depend on what is watched have the call's node where something that f used is tracked."""
         watch = _First(self.home, self.outer)
         with self.draws.noted():
-            values, mine, build = self.run(watch, [Tensor(x.data) for x in given])
+            values, depends, build = self.run(watch, [Tensor(x.data) for x in given])
         inputs = (*given, *watch.inputs)
         self.order = watch.order
-        ys = {i: values[i] for i in mine if values[i].dtype.kind in "fc" and depth(values[i]) == self.home}
+        ys = {i: values[i] for i in depends if values[i].dtype.kind in "fc" and depth(values[i]) == self.home}
         self.outputs = {i: (y.shape, y.dtype) for i, y in ys.items()}
         if self.outputs and any(x.node is not None for x in inputs):
             signature = Signature("checkpoint", ())
@@ -186,7 +198,7 @@ class _Call:
             made = op.record([x.node for x in inputs], [x.data for x in inputs], {}, data if len(ys) > 1 else data[0])
             for i, y in zip(ys, made if len(ys) > 1 else [made], strict=True):
                 values[i] = y
-        return build(values)
+        return values, depends, build
 
     def again(self, *arrays: Tensor) -> Any:
         """f's differentiable results, recorded, as a function of the node's inputs."""
@@ -204,7 +216,7 @@ class _Call:
             for run, alive, seen in runs:
                 run.alive, run.watch = alive, seen
         if watch.taken != len(self.order):
-            raise differs(self.name, "it met fewer tensors that require a gradient")
+            raise differs(self.name, "it met fewer tensors from around it")
         for i, (shape, dtype) in self.outputs.items():
             y = values[i] if i < len(values) else None
             if type(y) is not Tensor or y.shape != shape or y.dtype != dtype:
@@ -214,7 +226,10 @@ class _Call:
         return ys if len(ys) > 1 else ys[0]
 
     def run(self, watch: Watch, given: list[Tensor]) -> tuple[list[Any], list[int], Any]:
-        """f's results as values of the level outside, the places of those that depend on what is watched, and their tree."""
+        """f's results, the places of those that depend on what is watched, and their tree.
+
+        Those, and with no checkpointed function around this one all, are values of the level outside.
+        """
         with CheckpointLevel.enter() as run:
             run.watch = watch
             token = _current.set(run)
@@ -232,7 +247,13 @@ class _Call:
         if self.outer is not None and any(found[i].node is not None for i in mine):
             raise _Inside
         depends = [i for i in mine if found[i].data.run is run]
-        return [x.data.value if i in mine else x for i, x in enumerate(found)], depends, build
+        outside = depends if self.outer is not None else mine
+        return [x.data.value if i in outside else x for i, x in enumerate(found)], depends, build
+
+
+def is_checkpointed(op: Op) -> bool:
+    """Whether ``op`` is a call of a checkpointed function, so that its rule runs what a user wrote."""
+    return getattr(op.forward, "__func__", None) is _Call.again
 
 
 class _Inside(Exception):
@@ -256,6 +277,10 @@ def checkpoint(f: F) -> F:
     """
     if not callable(f):
         raise OpError(f"checkpoint takes a function, as in jt.checkpoint(f)(x); got {type(f).__name__}")
+    if getattr(f, "__code__", None) and f.__code__.co_flags & 0x2A0:  # generators and coroutines
+        raise OpError(
+            f"checkpoint of the generator or coroutine {f.__name__!r} would end before its body runs: use a function"
+        )
 
     @wraps(f)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -270,13 +295,18 @@ def checkpoint(f: F) -> F:
                     return _within(f, flat, rebuild, outer)
             except _Inside:
                 with draws.replayed():
-                    return _start(f, flat, rebuild, None)
-        return _start(f, flat, rebuild, None)
+                    return _start(f, flat, rebuild)
+        return _start(f, flat, rebuild)
 
     return wrapper  # type: ignore[return-value]
 
 
-def _start(f: Any, flat: list[Any], rebuild: Any, outer: Run | None) -> Any:
+def _start(f: Any, flat: list[Any], rebuild: Any) -> Any:
+    values, _, build = _call(f, flat, rebuild, None)
+    return build(values)
+
+
+def _call(f: Any, flat: list[Any], rebuild: Any, outer: Run | None) -> tuple[list[Any], list[int], Any]:
     call = _Call(f, flat, rebuild, outer)
     return call.first([flat[i] for i in call.places])
 
@@ -289,12 +319,13 @@ def _within(f: Any, flat: list[Any], rebuild: Any, outer: Run) -> Any:
         if type(x) is Tensor:
             if x.node is not None and type(x.data) is traced:
                 raise _Inside
-            mine = type(x.data) is traced and x.data.run is outer
-            x = x.data.value if mine else outer.watch.constant(x.data.value if type(x.data) is traced else x, None)
+            origin, x = (x.data.run, x.data.value) if type(x.data) is traced else (None, x)
+            x = x if origin is outer else outer.watch.constant(x, origin)
         values.append(x)
     token = active.set(active.get()[:-1])
     try:
-        found, build = flatten(_start(f, values, rebuild, outer))
+        found, depends, build = _call(f, values, rebuild, outer)
     finally:
         active.reset(token)
-    return build([Tensor(traced(outer, x)) if type(x) is Tensor else x for x in found])
+    # What f returned and took from around it is not computed here: it stays what it is, with its graph.
+    return build([Tensor(traced(outer, x)) if i in depends else x for i, x in enumerate(found)])

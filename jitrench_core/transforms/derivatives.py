@@ -56,8 +56,19 @@ def jacobian(
     derive = _reverse if mode == "reverse" else _forward
 
     @wraps(f)
+    def computed(*args: Any, **kwargs: Any) -> Any:
+        result = f(*args, **kwargs)
+        y = result[0] if has_aux and isinstance(result, tuple) and result else result
+        if isinstance(y, (int, float, complex)) or (hasattr(y, "dtype") and type(y) is not Tensor):
+            raise GradientError(
+                f"jacobian needs a function that computes with tensors; this one returned {type(y).__name__}, to which nothing was "
+                f"recorded. Join results by jt.stack, or write them into y = jt.zeros_like(x); for a constant return jt.asarray(...)"
+            )
+        return result
+
+    @wraps(f)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        blocks, aux = derive(f, args, pick(args, argnums, "jacobian"), kwargs, one, has_aux)
+        blocks, aux = derive(computed, args, pick(args, argnums, "jacobian"), kwargs, one, has_aux)
         return (blocks, aux) if has_aux else blocks
 
     return wrapper
@@ -71,7 +82,7 @@ def _reverse(f: Any, args: Any, numbers: Any, kwargs: Any, one: bool, has_aux: b
 
 def _rows(run: Recorded, y: Tensor, one: bool) -> Any:
     """The derivatives of one result, in the arguments' containers."""
-    _differentiable(y, "result")
+    _differentiable(y, "a result")
 
     def pull(w: Tensor) -> list[Tensor]:
         found = zip(run.pull([y], [w]), run.inputs, strict=True)
@@ -111,7 +122,7 @@ def _forward(f: Any, args: Any, numbers: Any, kwargs: Any, one: bool, has_aux: b
         return moved, [x for x in aside if type(x) is Tensor]
 
     for x in inputs:
-        _differentiable(x, "argument")
+        _differentiable(x, "an argument")
     bases = _bases(inputs)
     if bases and len(bases[0]):
         moved, passed = _each(push, bases, out_axes=(0, None))
@@ -119,7 +130,7 @@ def _forward(f: Any, args: Any, numbers: Any, kwargs: Any, one: bool, has_aux: b
         moved, passed = push(*(zeros(x.shape, dtype=x.dtype, device=x.device) for x in inputs))
         moved = [expand_dims(t, axis=0)[:0] for t in moved]
     for t in moved:
-        _differentiable(t, "result")
+        _differentiable(t, "a result")
         if t.dtype.kind == "f" and any(x.dtype.kind == "c" for x in inputs):
             raise GradientError(
                 "jacobian with mode='forward' of a real result of complex arguments: such a function is not holomorphic, and "
@@ -140,7 +151,7 @@ def _forward(f: Any, args: Any, numbers: Any, kwargs: Any, one: bool, has_aux: b
 def _differentiable(x: Tensor, what: str) -> None:
     if x.dtype.kind not in "fc":
         raise GradientError(
-            f"jacobian of a {what} of {x.dtype}: only floating-point and complex numbers have derivatives"
+            f"jacobian of {what} of {x.dtype}: only floating-point and complex numbers have derivatives"
         )
 
 
@@ -163,9 +174,12 @@ def _shaped(block: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 def _each(f: Callable[..., Any], bases: list[Tensor], out_axes: Any = 0) -> Any:
     """f of each example: all at once, or in a loop where that fails, as it does at an op without a batching rule."""
+    draws = Draws()
     try:
-        return vmap(f, out_axes=out_axes)(*bases)
+        with draws.noted():
+            return vmap(f, out_axes=out_axes)(*bases)
     except Exception:  # what is wrong with f itself is raised again by the loop, where it is easier to read
+        draws.rewind()
         return _loop(f, bases, out_axes)
 
 

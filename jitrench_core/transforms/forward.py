@@ -28,6 +28,8 @@ def jvp(
 
     Raises ``OpError`` or ``ShapeError`` where tangents do not fit their primals, ``GradientError`` for integers.
     """
+    if not callable(f):
+        raise OpError(f"jvp takes a function, as in jt.jvp(f, (x,), (t,)); got {type(f).__name__}")
     if not isinstance(primals, (tuple, list)) or not isinstance(tangents, (tuple, list)):
         raise OpError(
             "jvp(f, primals, tangents) takes two tuples, one entry per argument of f, as in jvp(f, (x,), (t,))"

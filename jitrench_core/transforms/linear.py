@@ -56,7 +56,13 @@ class Recorded:
         """The gradients at the arguments' leaves, of the rules, without conj; the graph stays."""
         if all(y.node is None for y in outputs):
             return [None] * len(self.nodes)
-        found: Any = graph.grad(outputs, self.nodes, seeds, record=record, retain=True)
+        for node in self.nodes:
+            node.done = False  # a checkpointed function that runs again must find them as they were
+        try:
+            found: Any = graph.grad(outputs, self.nodes, seeds, record=record, retain=True)
+        finally:
+            for node in self.nodes:
+                node.done = True
         return found  # type: ignore[no-any-return]
 
 

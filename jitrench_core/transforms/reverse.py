@@ -24,8 +24,12 @@ def own(x: Any) -> Tensor:
 
 def pick(args: tuple[Any, ...], argnums: int | tuple[int, ...], who: str) -> tuple[int, ...]:
     """``argnums`` as non-negative positions; ``OpError`` where there is no such argument."""
-    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    numbers: Any = tuple(argnums) if isinstance(argnums, (tuple, list)) else (argnums,)
     for n in numbers:
+        if not isinstance(n, int) or isinstance(n, bool):
+            raise OpError(
+                f"{who}: argnums={argnums!r}: expected an int, the position of an argument, or a tuple of such"
+            )
         if not -len(args) <= n < len(args):
             raise OpError(f"{who}: argnums={argnums} but the function got {len(args)} positional argument(s)")
     found = tuple(n % len(args) for n in numbers)

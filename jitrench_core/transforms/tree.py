@@ -127,7 +127,7 @@ def _build(skeleton: Any, values: Iterator[Any]) -> Any:
 def _filled(tree: Any, parts: list[tuple[Any, Any]]) -> Any:
     """A container like ``tree`` that holds ``parts``."""
     if isinstance(tree, dict):
-        out = tree.copy()  # keeps a defaultdict's factory
+        out = tree.copy() if type(tree) is dict else copy(tree)  # a subclass, and a defaultdict's factory, stay
         out.update(parts)
         return out
     if isinstance(tree, tuple) and hasattr(tree, "_fields"):

@@ -25,6 +25,7 @@ REFERENCES = {
     "scatter_add": _scatter_add,
     "index_add": _index_add,
     "count_nonzero": np.count_nonzero,
+    "first_selected": lambda mask, x: x[np.argmax(mask)],
     "one_hot": lambda indices, num_classes, dtype="float64": np.eye(num_classes, dtype=dtype)[indices],
 }
 
@@ -42,6 +43,10 @@ CASES = {
         ((normal(2, 3) > 0,), {"axis": (0, 1)}),
         ((normal(2, 3) > 0,), {"axis": -1, "keepdims": True}),
         ((np.zeros((0, 2)),), {"axis": 0}),
+    ],
+    "first_selected": [
+        ((np.array([False, True, True]), normal(3)), {}),
+        ((np.array([False]), normal(1)), {}),
     ],
     "one_hot": [
         ((np.array(2),), {"num_classes": 3, "dtype": "float32"}),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jitrench_core import Backend, hookimpl
+from jitrench_core import Backend, DTypeError, hookimpl
 
 
 class NumPy(Backend):
@@ -28,7 +28,13 @@ class NumPy(Backend):
     def asarray(self, data: Any, dtype: Any = None, index: int = 0, copy: bool | None = None) -> Any:
         array = self.xp.asarray(data, dtype=dtype, copy=copy)
         if array.dtype.kind in "OSUVmM":
-            raise TypeError(f"NumPy makes dtype {array.dtype} of it; numbers and booleans are supported")
+            raise DTypeError(
+                f"no tensor of this {type(data).__name__}: NumPy makes dtype {array.dtype} of it; numbers and booleans are supported"
+            )
+        if type(data) is not type(array) and hasattr(data, "filled"):
+            raise DTypeError(
+                "no tensor of a masked array, whose mask would be lost: pass x.filled(value), and the mask by itself"
+            )
         return array if array.ndim else array[()]
 
     def to_numpy(self, array: Any) -> Any:

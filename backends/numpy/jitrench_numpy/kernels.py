@@ -117,6 +117,8 @@ def _getitem(x: Any, *indices: Any, key: Any) -> Any:
 
 
 def _setitem(x: Any, value: Any, *indices: Any, key: Any) -> Any:
+    if x.dtype.kind != "c" and hasattr(value, "dtype") and value.dtype.kind == "c":  # NumPy warns, and drops half of it
+        raise TypeError("complex numbers do not fit into a real tensor: take jt.real(value)")
     y = np.array(x)
     y[joined(key, indices)] = value
     return y
@@ -174,7 +176,8 @@ def _special(function: Callable[..., Any], scalar: Callable[[float], float]) -> 
 def _argsort(x: Any, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
     """As sorting's own, but that a million distinct floats take 34 ms, of which the look for equal ones is 8; stably 110."""
     if descending:
-        return x.shape[axis] - 1 - np.flip(_argsort(np.flip(x, axis), axis, stable=stable), axis)
+        order = np.flip(_argsort(np.flip(x, axis), axis, stable=stable), axis)
+        return x.shape[axis] - 1 - order
     if stable and x.dtype.kind == "f" and x.size > 1000:
         order = np.argsort(x, axis)
         placed = np.moveaxis(np.take_along_axis(x, order, axis), axis, -1)
@@ -228,7 +231,12 @@ def _running_place(accumulate: Any) -> Any:
 
 
 def _isin(x1: Any, x2: Any, invert: bool = False) -> Any:
+    if not hasattr(x1, "dtype") or not hasattr(x2, "dtype"):  # a number is weak beside an array
+        return _ISIN(np, x1, x2, invert=invert)
     return np.isin(x1, x2, invert=invert)[()]
+
+
+_ISIN = jt.isin.op.forward  # type: ignore[attr-defined]
 
 
 def _advance_counter(counter: Any, blocks: int) -> Any:

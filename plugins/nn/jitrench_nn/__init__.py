@@ -14,7 +14,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jitrench_core import hookimpl
 
@@ -36,6 +36,22 @@ from .models import apply, init
 from .weights import WeightsError, load, save
 
 __version__ = "0.1.0"
+
+if not TYPE_CHECKING:  # a type checker knows the names that are
+
+    def __getattr__(name: str) -> object:
+        """PyTorch's classes have functions here."""
+        from difflib import get_close_matches
+
+        functions = {f.replace("_", ""): f for f in functional.__all__}
+        asked = name.replace("_", "").lower()
+        found = [functions[k] for k in (asked, asked.removesuffix("loss"), asked[:-2]) if k in functions]
+        near = [f"functional.{found[0]}"] if found else get_close_matches(name, __all__)
+        told = f" Did you mean {', '.join(map(repr, near))}?" if near else ""
+        if name in ("Module", "ModuleList", "Sequential"):
+            told = " A model is a plain function that calls layers, a layer a subclass of jt.Layer."
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}.{told}")
+
 
 __all__ = [
     "Linear",

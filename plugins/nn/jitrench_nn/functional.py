@@ -5,6 +5,8 @@ The same functions are found as ``jt.ops.gelu``. Names are PyTorch's; ``axis`` i
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from jitrench_core import log_softmax, relu, sigmoid, softmax, softplus, tanh
 
 from .ops.activations import (
@@ -66,6 +68,26 @@ from .ops.pooling import (
     max_pool3d,
 )
 from .ops.unfolding import fold, unfold
+
+if not TYPE_CHECKING:  # a type checker knows the names that are
+
+    def __getattr__(name: str) -> object:
+        """PyTorch's functions that are elsewhere, or are written out."""
+        from difflib import get_close_matches
+
+        import jitrench_core
+
+        written = {
+            "linear": "x @ weight.mT + bias",
+            "normalize": "x / jt.linalg.vector_norm(x, axis=-1, keepdims=True)",
+            "upsample": "F.interpolate(x, ...)",
+        }
+        near = [f"jt.{name}"] if name in jitrench_core.__all__ else get_close_matches(name, __all__)
+        told = f" Did you mean {', '.join(map(repr, near))}?" if near else ""
+        if name in written:
+            told = f" Write {written[name]}."
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}.{told}")
+
 
 __all__ = [
     "adaptive_avg_pool1d",

@@ -14,7 +14,7 @@ Tensor([ 0.75, -1.  ], requires_grad=True)
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jitrench_core import hookimpl
 
@@ -23,6 +23,13 @@ from .rules import SGD, Adam
 __version__ = "0.1.0"
 
 __all__ = ["SGD", "Adam"]
+
+if not TYPE_CHECKING:  # a type checker knows the names that are
+
+    def __getattr__(name: str) -> object:
+        raise AttributeError(
+            f"module {__name__!r} has no attribute {name!r}. It has {' and '.join(__all__)}; others are subclasses of jt.Optimizer"
+        )
 
 
 @hookimpl

@@ -6,9 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from ..ops.checks import real
+
 
 def log_softmax_at(x: Any, target: Any, /, *, axis: int = 1) -> Any:
     """The op ``log_softmax_at``."""
+    real("log_softmax_at", x)
     top = np.maximum.reduce(x, axis=axis, keepdims=True)
     e = np.subtract(x, top, out=np.empty(x.shape, x.dtype))
     np.exp(e, out=e)

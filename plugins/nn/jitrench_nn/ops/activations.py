@@ -10,7 +10,7 @@ from typing import Any
 
 import jitrench_core as jt
 
-from .checks import real
+from .checks import of_real_numbers, real
 
 # Klambauer et al., 2017, Self-Normalizing Neural Networks: the fixed point of mean 0 and variance 1.
 SELU_ALPHA = 1.6732632423543772848170429916717
@@ -25,10 +25,14 @@ def _silu_x(g: Any, x: Any) -> Any:
     return g * (s * (1.0 + x * (1.0 - s)))
 
 
+@of_real_numbers
 @jt.op(elementwise=True, vjp=_silu_x)
 def silu(xp: Any, x: Any, /) -> Any:
     """x * sigmoid(x), elementwise, also called swish (Elfwing et al., 2017)."""
-    return x * xp.exp(xp.minimum(x, 0.0)) / (1.0 + xp.exp(-xp.abs(x)))
+    real("silu", x)
+    return (
+        x * xp.exp(xp.minimum(x, 0.0)) / (1.0 + xp.exp(0.0 - xp.abs(x)))
+    )  # not -abs(x): unsigned integers wrap around
 
 
 @jt.op(composite=True, elementwise=True)
@@ -64,7 +68,7 @@ def log_sigmoid(x: Any, /) -> Any:
     """log(sigmoid(x)) = -softplus(-x), elementwise, without overflow."""
     x = jt.asarray(x)
     real("log_sigmoid", x)
-    return -jt.softplus(-x)
+    return -jt.softplus(0.0 - x)  # not -x: unsigned integers wrap around
 
 
 @jt.op(composite=True, elementwise=True)
@@ -82,7 +86,9 @@ def softsign(x: Any, /) -> Any:
 @jt.op(composite=True, samples=lambda rng: ((rng.normal(size=(3, 4)),), {"axis": 1}))
 def softmin(x: Any, /, *, axis: Any = -1) -> Any:
     """softmax(-x) along ``axis``: the smallest element weighs most."""
-    return jt.softmax(-x, axis=axis)
+    x = jt.asarray(x)
+    real("softmin", x)
+    return jt.softmax(0.0 - x, axis=axis)  # not -x: unsigned integers wrap around
 
 
 @jt.op(composite=True, samples=lambda rng: ((rng.normal(size=(3, 4)),), {"axis": 1}))
@@ -105,6 +111,7 @@ def glu(x: Any, /, *, axis: int = -1) -> Any:
 # -- with kinks -----------------------------------------------------------------------------------------------------
 
 
+@of_real_numbers
 @jt.op(
     elementwise=True,
     vjp=lambda g, x, negative_slope: jt.where(x > 0, g, g * negative_slope),
@@ -112,6 +119,7 @@ def glu(x: Any, /, *, axis: int = -1) -> Any:
 )
 def leaky_relu(xp: Any, x: Any, /, *, negative_slope: float = 0.01) -> Any:
     """x where it is positive, else ``negative_slope`` * x, which is its slope at 0, too."""
+    real("leaky_relu", x)
     return xp.where(x > 0, x, x * negative_slope)
 
 
@@ -129,6 +137,7 @@ def prelu(x: Any, weight: Any, /) -> Any:
     Raises ``ShapeError`` where it does not fit.
     """
     x, weight = jt.asarray(x), jt.asarray(weight)
+    real("prelu", x, weight)
     channels = x.shape[1] if x.ndim > 1 else 1
     if weight.ndim > 1 or (weight.ndim == 1 and weight.shape[0] not in (1, channels)):
         raise jt.ShapeError(
@@ -149,52 +158,73 @@ def _elu_x(g: Any, x: Any, alpha: float, scale: float, rate: float) -> Any:
 @jt.op(composite=True, elementwise=True, domain=(-2.0, -0.2))
 def elu(x: Any, /, *, alpha: float = 1.0) -> Any:
     """x where it is positive, else ``alpha`` * (exp(x) - 1) (Clevert et al., 2015); its slope at 0 is ``alpha``."""
+    x = jt.asarray(x)
+    real("elu", x)
     return exponential_unit(x, alpha=alpha)
 
 
 @jt.op(composite=True, elementwise=True, domain=(-2.0, -0.2))
 def selu(x: Any, /) -> Any:
     """elu with Klambauer's constants (2017): ``scale`` = 1.0507... times elu(x, alpha=1.6732...)."""
+    x = jt.asarray(x)
+    real("selu", x)
     return exponential_unit(x, alpha=SELU_ALPHA, scale=SELU_SCALE)
 
 
 @jt.op(composite=True, elementwise=True, domain=(-2.0, -0.2))
 def celu(x: Any, /, *, alpha: float = 1.0) -> Any:
-    """x where it is positive, else ``alpha`` * (exp(x / alpha) - 1) (Barron, 2017); its slope at 0 is 1."""
+    """x where it is positive, else ``alpha`` * (exp(x / alpha) - 1) (Barron, 2017); its slope at 0 is 1.
+
+    Raises ``OpError`` for an alpha of 0.
+    """
+    x = jt.asarray(x)
+    real("celu", x)
+    if not alpha:
+        raise jt.OpError(f"celu(): alpha must not be 0; got {alpha!r}")
     return exponential_unit(x, alpha=alpha, rate=1.0 / alpha)
 
 
+@of_real_numbers
 @jt.op(elementwise=True, vjp=_elu_x, domain=(-2.0, -0.2))
 def exponential_unit(xp: Any, x: Any, /, *, alpha: float = 1.0, scale: float = 1.0, rate: float = 1.0) -> Any:
     """``scale`` * (x where it is positive, else ``alpha`` * (exp(rate * x) - 1)): what elu, selu and celu share."""
+    real("exponential_unit", x)
     return scale * xp.where(x > 0, x, alpha * xp.expm1(xp.minimum(x, 0.0) * rate))
 
 
+@of_real_numbers
 @jt.op(
     elementwise=True,
-    vjp=lambda g, x, min_val, max_val: jt.where((x > min_val) & (x < max_val), g, 0.0),
+    vjp=lambda g, x, min_val, max_val: jt.where((x <= min_val) | (x >= max_val), 0.0, g),
     domain=(-0.8, 0.8),
 )
 def hardtanh(xp: Any, x: Any, /, *, min_val: float = -1.0, max_val: float = 1.0) -> Any:
     """x, limited to [``min_val``, ``max_val``]; its slope on the bounds is 0, where that of ``clip`` is 1."""
+    real("hardtanh", x)
     return xp.minimum(xp.maximum(x, min_val), max_val)
 
 
 @jt.op(composite=True, elementwise=True, domain=(0.2, 5.0))
 def relu6(x: Any, /) -> Any:
     """x, limited to [0, 6]; its slope at 0 and at 6 is 0."""
+    x = jt.asarray(x)
+    real("relu6", x)
     return hardtanh(x, min_val=0.0, max_val=6.0)
 
 
+@of_real_numbers
 @jt.op(elementwise=True, vjp=lambda g, x: jt.where((x > -3) & (x < 3), g / 6.0, 0.0))
 def hardsigmoid(xp: Any, x: Any, /) -> Any:
     """x / 6 + 1/2, limited to [0, 1]; its slope at -3 and 3 is 0."""
+    real("hardsigmoid", x)
     return xp.minimum(xp.maximum(x + 3.0, 0.0), 6.0) / 6.0
 
 
+@of_real_numbers
 @jt.op(elementwise=True, vjp=lambda g, x: jt.where(x <= -3, 0.0, jt.where(x < 3, g * (x / 3.0 + 0.5), g)))
 def hardswish(xp: Any, x: Any, /) -> Any:
     """x * hardsigmoid(x) (Howard et al., 2019); its slope at -3 is 0 and at 3 it is 1."""
+    real("hardswish", x)
     return x * (xp.minimum(xp.maximum(x + 3.0, 0.0), 6.0) / 6.0)
 
 
@@ -204,7 +234,9 @@ def hardshrink(xp: Any, x: Any, /, *, lambd: float = 0.5) -> Any:
     return xp.where(xp.abs(x) <= lambd, x * 0.0, x)
 
 
+@of_real_numbers
 @jt.op(elementwise=True, vjp=lambda g, x, lambd: jt.where(jt.abs(x) <= lambd, 0.0, g), domain=(0.8, 3.0))
 def softshrink(xp: Any, x: Any, /, *, lambd: float = 0.5) -> Any:
     """x, ``lambd`` nearer to 0; 0 where its size is at most ``lambd``."""
+    real("softshrink", x)
     return x - xp.minimum(xp.maximum(x, -lambd), lambd)

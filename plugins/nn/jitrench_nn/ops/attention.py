@@ -7,6 +7,7 @@ from typing import Any
 
 import jitrench_core as jt
 
+from .checks import real
 from .dropout import dropout
 
 
@@ -34,7 +35,7 @@ def scaled_dot_product_attention(
     added. ``is_causal`` lets query i look at the keys 0 to i. ``scale`` None is 1 / sqrt(width). ``dropout_p`` drops weights, drawn
     from ``generator``, as ``dropout`` does. A query that may look nowhere gives 0, and gradients of 0.
 
-    Raises ``ShapeError`` where shapes do not fit, ``DTypeError`` for a mask of integers, and ``OpError`` for a mask together with ``is_causal``.
+    Raises ``ShapeError`` where shapes do not fit, ``DTypeError`` for complex numbers and a mask of integers, and ``OpError`` for a mask together with ``is_causal``.
 
     >>> import jitrench_core as jt
     >>> q = k = jt.eye(2)
@@ -44,6 +45,9 @@ def scaled_dot_product_attention(
     """
     q, k, v = jt.asarray(q), jt.asarray(k), jt.asarray(v)
     _check(q, k, v)
+    real("scaled_dot_product_attention", q, k, v)
+    if not k.shape[-2]:  # nothing to look at: the softmax of nothing is an error
+        return q @ k.mT @ v
     scores = (q * (1.0 / math.sqrt(q.shape[-1] or 1) if scale is None else scale)) @ k.mT
     if is_causal:
         if attn_mask is not None:

@@ -12,6 +12,7 @@ from typing import Any
 import jitrench_core as jt
 
 from .activations import SELU_ALPHA, SELU_SCALE
+from .checks import averaged
 
 
 def _kept(who: str, x: Any, shape: tuple[int, ...], p: float, generator: Any) -> Any:
@@ -31,8 +32,7 @@ def _off(who: str, x: Any, p: float, training: bool) -> bool:
     """Whether there is nothing to do; refuses what cannot be done."""
     if not 0.0 <= p <= 1.0:
         raise jt.OpError(f"{who}(): p is the probability of a zero, from 0 to 1; got {p!r}")
-    if x.dtype.kind not in "fc":
-        raise jt.DTypeError(f"{who}(): x has dtype {x.dtype}; expected floating point, such as x.astype(jt.float64)")
+    averaged(who, x)
     return not training or p == 0.0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jitrench_core as jt
@@ -16,7 +17,8 @@ def embedding(indices: Any, weight: Any, /, *, padding_idx: int | None = None) -
     The gradient adds each row's part up in one array of weight's shape. Row ``padding_idx`` gets none.
 
     Raises ``DTypeError`` for indices that are no integers, ``ShapeError`` for a weight that is no matrix, and
-    ``BoundsError`` for an index, or a ``padding_idx``, that is not in [0, n); a negative one does not count from the end.
+    ``BoundsError`` for an index, or a ``padding_idx``, that is not in [0, n); a negative one does not count from the end. Inside
+    ``vmap``, where values cannot be looked at, such an index gives a row of NaN.
 
     >>> import jitrench_core as jt
     >>> embedding(jt.tensor([2, 0]), jt.tensor([[1.0, 1.5], [2.0, 2.5], [3.0, 3.5]]))
@@ -38,7 +40,11 @@ def embedding(indices: Any, weight: Any, /, *, padding_idx: int | None = None) -
             f"embedding(): indices are 0 to {n - 1}, because weight has shape {weight.shape}; these hold "
             f"{found[0] if found[0] < 0 else found[1]}"
         )
-    rows = weight[indices]
+    if found or not indices.size:
+        rows = weight[indices]
+    else:
+        fits = (indices >= 0) & (indices < n)
+        rows = jt.where(jt.expand_dims(fits, axis=-1), weight[jt.where(fits, indices, 0)], math.nan)
     if padding_idx is None:
         return rows
     if not 0 <= padding_idx < n:

@@ -9,10 +9,13 @@ import math
 import struct
 from collections.abc import Callable
 from functools import cached_property
+from numbers import Integral
 from typing import Any, final
 
 import jitrench_core as jt
 from jitrench_core import op
+
+from .checks import averaged
 
 Row = tuple[tuple[int, float], ...]
 
@@ -148,7 +151,8 @@ def interpolate(
     ``align_corners`` the first and last elements stay where they are; else the outer edges of the first and last do. A ``scale_factor`` is
     also the distance of the elements, but with ``recompute_scale_factor``, which takes it from the lengths, as ``size`` does. As PyTorch's.
 
-    Raises ``ShapeError`` for lengths that do not fit x, and ``OpError`` for a mode that does not.
+    Raises ``ShapeError`` for lengths that do not fit x, ``OpError`` for a mode that does not, and ``DTypeError`` for integers but in
+    the nearest modes.
 
     >>> import jitrench_core as jt
     >>> x = jt.tensor([[[0.0, 1.0]]])
@@ -175,6 +179,8 @@ def interpolate(
         )
     out, given = _lengths(x.shape[2:], size, scale_factor)
     nearest = mode.startswith("nearest")
+    if not nearest:
+        averaged("interpolate", x)
     for i, (length, new) in enumerate(zip(x.shape[2:], out, strict=True)):
         factor = None if recompute_scale_factor else given[i]
         step = 1 / factor if factor else length / new
@@ -196,12 +202,13 @@ def _lengths(own: tuple[int, ...], size: Any, scale_factor: Any) -> tuple[tuple[
         )
     given = size if scale_factor is None else scale_factor
     many = tuple(given) if isinstance(given, (tuple, list)) else (given,) * n
-    kind = int if scale_factor is None else (int, float)
-    new = many if scale_factor is None else tuple(math.floor(m * f) for m, f in zip(own, many, strict=False))
-    if len(many) != n or any(isinstance(m, bool) or not isinstance(m, kind) for m in many) or any(m < 1 for m in new):
+    kind = Integral if scale_factor is None else (Integral, float)
+    fits = len(many) == n and all(isinstance(m, kind) and not isinstance(m, bool) and 0 < m < math.inf for m in many)
+    new = many if scale_factor is None or not fits else tuple(math.floor(m * f) for m, f in zip(own, many, strict=True))
+    if not fits or any(m < 1 for m in new):
         name = "size" if scale_factor is None else "scale_factor"
         raise jt.ShapeError(
             f"interpolate(): {name} must be one number, or one for each of the {n} length(s) {own} of x, and give lengths from 1; "
             f"got {given!r}"
         )
-    return new, (None,) * n if scale_factor is None else tuple(float(f) for f in many)
+    return tuple(map(int, new)), (None,) * n if scale_factor is None else tuple(float(f) for f in many)

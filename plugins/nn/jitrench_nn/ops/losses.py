@@ -10,7 +10,7 @@ from typing import Any
 
 import jitrench_core as jt
 
-from .checks import extent, real, reduced, same_shape, visible
+from .checks import extent, floating, of_real_numbers, real, reduced, same_shape, visible
 
 # -- of numbers -----------------------------------------------------------------------------------------------------
 
@@ -22,6 +22,7 @@ def _pair(rng: Any) -> Any:
 def _difference(who: str, x: Any, target: Any) -> Any:
     x, target = jt.asarray(x), jt.asarray(target)
     same_shape(who, x, target)
+    floating(who, x)
     return x - target
 
 
@@ -83,6 +84,7 @@ def _floored_log(xp: Any, x: Any) -> Any:
     return xp.where(some, xp.maximum(xp.log(xp.where(some, x, 1.0)), FLOOR), low)
 
 
+@of_real_numbers
 @jt.op(
     elementwise=True,
     vjp={
@@ -96,9 +98,11 @@ def bernoulli_loss(xp: Any, x: Any, target: Any, /) -> Any:
 
     The slope for x is (x - target) / max(x * (1 - x), 1e-12), as in PyTorch.
     """
+    real("bernoulli_loss", x, target)
     return -(target * _floored_log(xp, x) + (1.0 - target) * _floored_log(xp, 1.0 - x))
 
 
+@of_real_numbers
 @jt.op(
     elementwise=True,
     vjp=lambda g, x: g / jt.maximum(x * (1.0 - x), 1e-12),
@@ -106,6 +110,7 @@ def bernoulli_loss(xp: Any, x: Any, target: Any, /) -> Any:
 )
 def log_odds(xp: Any, x: Any, /) -> Any:
     """log(x) - log(1 - x), elementwise; both logarithms are at least -100, and NaN of x outside [0, 1]."""
+    real("log_odds", x)
     return _floored_log(xp, x) - _floored_log(xp, 1.0 - x)
 
 
@@ -119,6 +124,7 @@ def binary_cross_entropy(x: Any, target: Any, weight: Any = None, /, *, reductio
     """
     x, target = jt.asarray(x), jt.asarray(target)
     same_shape("binary_cross_entropy", x, target)
+    floating("binary_cross_entropy", x)
     loss = bernoulli_loss(x, target)
     return reduced("binary_cross_entropy", loss if weight is None else loss * weight, reduction)
 
@@ -137,6 +143,7 @@ def binary_cross_entropy_with_logits(
     """
     x, target = jt.asarray(x), jt.asarray(target)
     same_shape("binary_cross_entropy_with_logits", x, target)
+    floating("binary_cross_entropy_with_logits", x)
     missed = jt.softplus(-x)  # -log(sigmoid(x)); -log(1 - sigmoid(x)) is x more
     if pos_weight is None:
         loss = (1.0 - target) * x + missed
@@ -156,6 +163,7 @@ def kl_div(x: Any, target: Any, /, *, log_target: bool = False, reduction: str =
     """
     x, target = jt.asarray(x), jt.asarray(target)
     same_shape("kl_div", x, target)
+    floating("kl_div", x)
     if log_target:
         loss = jt.exp(target) * (target - x)
     else:
@@ -173,9 +181,11 @@ def _log_softmax_at_sample(rng: Any) -> Any:
     return (rng.normal(size=(3, 4)), rng.integers(0, 4, size=3)), {}
 
 
+@of_real_numbers
 @jt.op(aux=("normalizer",), samples=_log_softmax_at_sample)
 def log_softmax_at(xp: Any, x: Any, target: Any, /, *, axis: int = 1) -> Any:
     """log_softmax(x) along ``axis`` at the index that ``target`` gives, which has x's shape without that axis."""
+    real("log_softmax_at", x)
     top = xp.max(x, axis=axis, keepdims=True)
     normalizer = top + xp.log(xp.sum(xp.exp(x - top), axis=axis, keepdims=True))
     picked = xp.take_along_axis(x, xp.expand_dims(target, axis=axis), axis=axis)
@@ -228,6 +238,8 @@ def _classes(who: str, x: Any, target: Any, weight: Any, ignore_index: int | Non
             f"(32, 10) and (32,)"
         )
     classes = x.shape[axis]
+    if not classes:
+        raise jt.ShapeError(f"{who}(): there are no classes: x has shape {x.shape}")
     if weight is not None and weight.shape != (classes,):
         raise jt.ShapeError(
             f"{who}(): weight has shape {weight.shape}; expected ({classes},), a number for each class, because x has shape "
@@ -288,7 +300,7 @@ def nll_loss(
     """
     x, target = jt.asarray(x), jt.asarray(target)
     weight = None if weight is None else jt.asarray(weight)
-    real("nll_loss", x)
+    floating("nll_loss", x)
     target, counts = _classes("nll_loss", x, target, weight, ignore_index)
     axis = 1 if x.ndim > 1 else 0
     target, missing = _known(x, target, axis)
@@ -327,7 +339,7 @@ def cross_entropy(
     """
     x, target = jt.asarray(x), jt.asarray(target)
     weight = None if weight is None else jt.asarray(weight)
-    real("cross_entropy", x)
+    floating("cross_entropy", x)
     if not 0.0 <= label_smoothing <= 1.0:
         raise jt.OpError(f"cross_entropy(): label_smoothing must be from 0 to 1; got {label_smoothing!r}")
     axis = 1 if x.ndim > 1 else 0
@@ -367,7 +379,9 @@ def _of_probabilities(x: Any, target: Any, weight: Any, axis: int, smoothing: fl
 def cosine_similarity(x1: Any, x2: Any, /, *, axis: int = 1, eps: float = 1e-8) -> Any:
     """The cosine of the angle between x1 and x2 along ``axis``; norms are at least ``eps``. The two broadcast."""
     x1, x2 = jt.asarray(x1), jt.asarray(x2)
-    real("cosine_similarity", x1, x2)
+    floating("cosine_similarity", x1, "x1")
+    floating("cosine_similarity", x2, "x2")
+    x1, x2 = jt.broadcast_arrays(x1, x2)  # before the norms: an element that is repeated along axis counts each time
     norms = (jt.maximum(jt.vector_norm(x, axis=axis, keepdims=True), eps) for x in (x1, x2))
     first, second = (x / n for x, n in zip((x1, x2), norms, strict=True))
     return jt.sum(first * second, axis=axis)
@@ -391,7 +405,8 @@ def cosine_embedding_loss(x1: Any, x2: Any, target: Any, /, *, margin: float = 0
             f"cosine_embedding_loss(): x1 has shape {x1.shape}, x2 {x2.shape} and target {target.shape}; expected "
             f"(n, width), the same and (n,)"
         )
-    real("cosine_embedding_loss", x1, x2)
+    floating("cosine_embedding_loss", x1, "x1")
+    floating("cosine_embedding_loss", x2, "x2")
     squares = [jt.sum(jt.square(x), axis=-1) + 1e-12 for x in (x1, x2)]  # PyTorch's guard against 0
     cosine = jt.sum(x1 * x2, axis=-1) / jt.sqrt(squares[0] * squares[1])
     loss = jt.where(target == 1, 1.0 - cosine, jt.where(target == -1, _above(cosine - margin), 0.0))
@@ -421,6 +436,7 @@ def margin_ranking_loss(x1: Any, x2: Any, target: Any, /, *, margin: float = 0.0
     x1, x2, target = jt.asarray(x1), jt.asarray(x2), jt.asarray(target)
     same_shape("margin_ranking_loss", x1, x2, "x2")
     same_shape("margin_ranking_loss", x1, target)
+    floating("margin_ranking_loss", x1, "x1")
     target = jt.astype(target, x1.dtype)
     return reduced("margin_ranking_loss", _above(margin - target * (x1 - x2)), reduction)
 
@@ -440,6 +456,7 @@ def poisson_nll_loss(
     """
     x, target = jt.asarray(x), jt.asarray(target)
     same_shape("poisson_nll_loss", x, target)
+    floating("poisson_nll_loss", x)
     loss = jt.exp(x) - target * x if log_input else x - target * jt.log(x + eps)
     if full:
         some = target > 1
@@ -460,9 +477,14 @@ def gaussian_nll_loss(
 
     A variance below ``eps`` counts as eps, and its gradient is that at eps.
 
-    Raises ``ShapeError`` where the shapes of x and target differ.
+    Raises ``ShapeError`` where the shapes of x and target differ, or var does not broadcast to them.
     """
     d, var = _difference("gaussian_nll_loss", x, target), jt.asarray(var)
+    lengths = zip(reversed(var.shape), reversed(d.shape), strict=False)
+    if var.ndim > d.ndim or any(m not in (1, n) for m, n in lengths):
+        raise jt.ShapeError(
+            f"gaussian_nll_loss(): var has shape {var.shape}; expected one that broadcasts to x's, {d.shape}"
+        )
     var = var + (jt.maximum(var, eps) - var).detach()
     loss = 0.5 * (jt.log(var) + d * d / var)
     return reduced("gaussian_nll_loss", loss + 0.5 * math.log(2.0 * math.pi) if full else loss, reduction)

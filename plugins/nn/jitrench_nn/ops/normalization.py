@@ -11,6 +11,8 @@ from typing import Any
 
 import jitrench_core as jt
 
+from .checks import floating
+
 
 def _size(shape: tuple[int, ...], axis: Any) -> int:
     return math.prod(shape[a] for a in (axis if isinstance(axis, tuple) else (axis,)))
@@ -25,7 +27,8 @@ def layer_norm(xp: Any, x: Any, weight: Any = None, bias: Any = None, /, *, axis
 
     ``weight`` and ``bias`` broadcast to x; their usual shape is that of the axes, which are the last ones then.
 
-    Raises ``ShapeError`` where they do not, ``DTypeError`` for integers and complex numbers.
+    Raises ``ShapeError`` where they do not, ``AxisError`` for an axis that x does not have, ``DTypeError`` for integers and
+    complex numbers.
 
     >>> import jitrench_core as jt
     >>> layer_norm(jt.tensor([[1.0, 3.0], [0.0, 20.0]]), eps=0.0)
@@ -34,6 +37,11 @@ def layer_norm(xp: Any, x: Any, weight: Any = None, bias: Any = None, /, *, axis
     """
     if not xp.isdtype(x.dtype, "real floating"):
         raise TypeError("layer_norm of numbers that are not real")
+    axes = {a % x.ndim if -x.ndim <= a < x.ndim else None for a in (axis if isinstance(axis, tuple) else (axis,))}
+    if None in axes or len(axes) < (len(axis) if isinstance(axis, tuple) else 1):
+        raise jt.AxisError(
+            f"layer_norm(): axis={axis!r} does not name axes of x, each once; x has shape {tuple(x.shape)}"
+        )
     mean = xp.mean(x, axis=axis, keepdims=True)
     centred = x - mean
     rstd = 1.0 / xp.sqrt(xp.mean(centred * centred, axis=axis, keepdims=True) + eps)
@@ -88,15 +96,18 @@ def layer_norm_grad(v: Any, x: Any, mean: Any, rstd: Any, weight: Any = None, /,
 
 @layer_norm.check
 def _(x: Any, weight: Any = None, bias: Any = None, /) -> None:
-    if x.dtype.kind != "f":
-        raise jt.DTypeError(
-            f"layer_norm(): x has dtype {x.dtype}; expected floating point, such as x.astype(jt.float64)"
-        )
+    x = jt.asarray(x)
+    floating("layer_norm", x)
     for name, a in (("weight", weight), ("bias", bias)):
-        shape = getattr(a, "shape", ())
-        tail = x.shape[len(x.shape) - len(shape) :]
-        if len(shape) > len(x.shape) or any(n not in (1, m) for n, m in zip(shape, tail, strict=True)):
-            raise jt.ShapeError(f"layer_norm(): {name} has shape {shape}, which does not broadcast to x's, {x.shape}")
+        _narrow("layer_norm", name, a, x)
+
+
+def _narrow(who: str, name: str, a: Any, x: Any) -> None:
+    """``ShapeError`` where ``a`` does not broadcast to x's shape."""
+    shape = getattr(a, "shape", ())
+    tail = x.shape[len(x.shape) - len(shape) :]
+    if len(shape) > len(x.shape) or any(n not in (1, m) for n, m in zip(shape, tail, strict=True)):
+        raise jt.ShapeError(f"{who}(): {name} has shape {shape}, which does not broadcast to x's, {x.shape}")
 
 
 @jt.op(composite=True, samples=lambda rng: ((rng.normal(size=(3, 4)), rng.normal(size=4)), {}))
@@ -105,11 +116,11 @@ def rms_norm(x: Any, weight: Any = None, /, *, axis: Any = -1, eps: float | None
 
     ``weight`` broadcasts to x. ``eps`` None is the distance from 1 to the next number of x's dtype, as in PyTorch.
 
-    Raises ``DTypeError`` for integers and complex numbers.
+    Raises ``ShapeError`` where it does not, ``DTypeError`` for integers and complex numbers.
     """
     x = jt.asarray(x)
-    if x.dtype.kind != "f":
-        raise jt.DTypeError(f"rms_norm(): x has dtype {x.dtype}; expected floating point, such as x.astype(jt.float64)")
+    floating("rms_norm", x)
+    _narrow("rms_norm", "weight", weight, x)
     if eps is None:
         eps = {16: 2.0**-10, 32: 2.0**-23}.get(x.dtype.bits, 2.0**-52)
     y = x / jt.sqrt(jt.mean(jt.square(x), axis=axis, keepdims=True) + eps)
@@ -166,11 +177,14 @@ def batch_norm(
     were given, the batch's own. They are constants. Otherwise the running ones normalise, and come back as they are. Nothing
     is written: who wants to keep them assigns them.
 
-    Raises ``ShapeError`` where shapes do not fit and in training of one number for each channel, and ``OpError`` where
-    running statistics are missing, or one of the two is.
+    Raises ``ShapeError`` where shapes do not fit and in training of one number for each channel, ``DTypeError`` for integers and
+    complex numbers, and ``OpError`` where running statistics are missing, or one of the two is.
     """
     x, weight, bias = (a if a is None else jt.asarray(a) for a in (x, weight, bias))
     running_mean, running_var = (a if a is None else jt.asarray(a) for a in (running_mean, running_var))
+    for name, a in (("x", x), ("running_mean", running_mean), ("running_var", running_var)):
+        if a is not None:
+            floating("batch_norm", a, name)
     _channels("batch_norm", x, 2, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
     if (running_mean is None) != (running_var is None) or (running_mean is None and not training):
         raise jt.OpError(

@@ -13,6 +13,7 @@ from typing import Any
 import jitrench_core as jt
 from jitrench_core import op
 
+from .checks import averaged
 from .conv import convolution
 from .interpolate import Taps, resample
 from .windows import Axis, check_fit, lengths, slides
@@ -206,7 +207,7 @@ def _max_pool(n: int) -> Any:
         ceil_mode: bool = False,
     ) -> jt.Tensor:
         x, axes = _window(f"max_pool{n}d", x, n, kernel_size, stride, padding, dilation, ceil_mode)
-        return _max_over(x, axes)
+        return _max_over(f"max_pool{n}d", x, axes)
 
     forward.__doc__ = f"""The largest element of each window over the last {n} axes of x (N, C, *lengths), or (C, *lengths).
 
@@ -230,7 +231,11 @@ def _max_pool(n: int) -> Any:
     return made
 
 
-def _max_over(x: Any, axes: list[Axis]) -> Any:
+def _max_over(who: str, x: Any, axes: list[Axis]) -> Any:
+    if x.dtype.kind not in "fiu":
+        raise jt.DTypeError(
+            f"{who}(): x has dtype {x.dtype}; expected numbers with an order, floating point or integers"
+        )
     kernel, strides = tuple(a.kernel for a in axes), tuple(a.stride for a in axes)
     around, dilations = tuple((a.low, a.high) for a in axes), tuple(a.dilation for a in axes)
     return max_pool(x, kernel_size=kernel, stride=strides, padding=around, dilation=dilations)
@@ -250,7 +255,10 @@ def _avg_pool(n: int) -> Any:
         x, axes = _window(f"avg_pool{n}d", x, n, kernel_size, stride, padding, 1, ceil_mode)
         around = lengths(f"avg_pool{n}d", "padding", padding, n, 0)
         counts = [_counts(a, p if count_include_pad else 0) for a, p in zip(axes, around, strict=True)]
+        averaged(f"avg_pool{n}d", x)
         if divisor_override is not None:
+            if not divisor_override:
+                raise jt.OpError(f"avg_pool{n}d(): divisor_override must not be 0; None divides by the count")
             counts = [[divisor_override], *[[1]] * (n - 1)]
         even = all(len(set(c)) == 1 for c in counts)
         one = 1.0 / math.prod(c[0] for c in counts) if even else 1.0
@@ -275,7 +283,8 @@ def _avg_pool(n: int) -> Any:
     not fill. Padding counts as zeros, with ``count_include_pad=False`` not at all; ``divisor_override`` divides the sums in place of
     the count. As PyTorch's.
 
-    Raises ``ShapeError`` where the window does not fit into x, or ``padding`` is more than half of it.
+    Raises ``ShapeError`` where the window does not fit into x, or ``padding`` is more than half of it, ``DTypeError`` for integers,
+    and ``OpError`` for a divisor of 0.
 
     >>> import jitrench_core as jt
     >>> jt.ops.avg_pool{n}d(jt.ones((2, 3{", 6" * n})), 2).shape
@@ -320,6 +329,7 @@ def _spans(length: int, out: int) -> list[range]:
 def _adaptive_avg_pool(n: int) -> Any:
     def forward(x: Any, /, output_size: Size) -> jt.Tensor:
         x, out = _targets(f"adaptive_avg_pool{n}d", x, n, output_size)
+        averaged(f"adaptive_avg_pool{n}d", x)
         for i, size in enumerate(out):
             length, axis = x.shape[i - n], x.ndim + i - n
             if size and length % size == 0:
@@ -360,7 +370,7 @@ def _adaptive_max_pool(n: int) -> Any:
                 rows = [((min(k, span[-1]), 1.0),) for span in spans for k in range(span[0], span[0] + window)]
                 x = resample(x, axis=i - n, taps=Taps(length, tuple(rows)))
             axes.append(Axis(size * window, window, window, 0, 0, 1))
-        return _max_over(x, axes)
+        return _max_over(f"adaptive_max_pool{n}d", x, axes)
 
     forward.__doc__ = f"""The largest elements over the last {n} axes of x (N, C, *lengths), or (C, *lengths), over windows as of
     ``adaptive_avg_pool{n}d``.

@@ -85,7 +85,7 @@ def _(batched: Any, x: Any, /, **attrs: Any) -> Any:
     linear=("x",),
     vjp=lambda g, kernel_size, dilation, padding, stride, output_size: unfold(
         g,
-        kernel_size=(kernel_size,) * len(output_size) if isinstance(kernel_size, int) else kernel_size,
+        kernel_size=kernel_size if isinstance(kernel_size, (tuple, list)) else (kernel_size,) * len(output_size),
         dilation=dilation,
         padding=padding,
         stride=stride,

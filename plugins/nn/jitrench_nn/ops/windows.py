@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from itertools import product
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import jitrench_core as jt
@@ -90,11 +91,11 @@ def _slides(ranges: list[range], meet: list[Any]) -> Iterator[tuple[tuple[int, .
 def lengths(who: str, name: str, value: Any, n: int, least: int = 1) -> tuple[int, ...]:
     """An attribute that is an int, or one int per axis, as a tuple; ``ShapeError`` where it is not."""
     many = tuple(value) if isinstance(value, (tuple, list)) else (value,) * n
-    if len(many) != n or any(isinstance(v, bool) or not isinstance(v, int) or v < least for v in many):
+    if len(many) != n or any(isinstance(v, bool) or not isinstance(v, Integral) or v < least for v in many):
         raise jt.ShapeError(
             f"{who}(): {name} must be an int from {least}, or a tuple of {n} of them, one per axis; got {value!r}"
         )
-    return many
+    return tuple(map(int, many))
 
 
 def pairs(who: str, padding: Any, n: int) -> tuple[tuple[int, int], ...]:
