@@ -25,8 +25,8 @@ _DEVICES = {1: "cpu", 2: "cuda", 3: "cpu", 10: "cuda", 11: "cpu", 13: "cuda"}
 def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Tensor:
     """A tensor that shares the memory of another library's array, through DLPack.
 
-    Without ``device`` it stays where it is; ``copy=False`` raises ``CopyError`` where moving needs a copy. A 0-d array is
-    copied on NumPy, which computes with scalars. Writing into ``x`` afterwards changes the tensor, too.
+    Without ``device`` it stays where it is; ``copy=False`` raises ``CopyError`` where moving needs a copy. Writing into
+    ``x`` afterwards changes the tensor, too.
 
     >>> import jitrench_core as jt, numpy as np
     >>> array = np.ones(3)
@@ -56,7 +56,7 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> T
     host = home.backend
     options = {} if copy is None else {"copy": copy}
     try:
-        array = host.asarray(host.xp.from_dlpack(x, **options), index=home.index)
+        array = host.xp.from_dlpack(x, **options)
     except (BufferError, RuntimeError) as e:  # a dtype or layout that one of the two does not have, or copy=False
         raise CopyError(f"from_dlpack() of this {type(x).__module__}.{type(x).__qualname__}: {e}") from e
     made = Tensor(array)
@@ -78,6 +78,11 @@ def _dlpack(
     ``jt.flip`` gives: PyTorch ends the whole process at a negative stride.
     """
     array = _exported(self)
+    if copy is False and array is not self.data:
+        raise CopyError(
+            f"this tensor of shape {self.shape} holds a {type(self.data).__name__}, which DLPack hands over as a copy: leave "
+            f"copy=False out"
+        )
     if any(step < 0 for step in getattr(array, "strides", None) or ()):
         if copy is False:
             raise CopyError(

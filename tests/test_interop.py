@@ -523,6 +523,20 @@ def test_dlpack_copies_nothing():
     assert np.shares_memory(jt.from_dlpack(t, copy=False).data, array)
 
 
+def test_dlpack_and_asarray_share_an_array_without_dimension():
+    array = np.array(3.0)
+    shared = [jt.from_dlpack(Foreign(array)), jt.from_dlpack(array, copy=False), jt.asarray(array, copy=False)]
+    array[...] = 9.0
+    for t in shared:
+        assert (t.item(), t.shape, repr(t)) == (9.0, (), "Tensor(9.)")
+        assert np.shares_memory(np.from_dlpack(t), array)
+        assert jt.grad(lambda x: x * x * jt.exp(-x) + x[()] ** 2)(t).item() == pytest.approx(-63 * np.exp(-9) + 18)
+    computed = jt.tensor(3.0) * 2.0  # a scalar, on NumPy
+    assert np.from_dlpack(computed).item() == 6.0
+    with pytest.raises(jt.CopyError, match=r"shape \(\) holds a float64, which DLPack hands over as a copy"):
+        computed.__dlpack__(copy=False)
+
+
 def test_dlpack_moves_where_it_is_told_to():
     array = np.arange(4.0)
     t = jt.from_dlpack(array, device="strict:1")
@@ -593,7 +607,11 @@ def test_dlpack_with_pytorch():
     assert (t.dtype, t.tolist()) == (jt.float32, [7.0, 1.0, 2.0])
     assert torch.from_dlpack(t).data_ptr() == theirs.data_ptr()
     assert torch.from_dlpack(jt.asarray(2.5)).item() == 2.5
-    assert jt.from_dlpack(torch.tensor(2.5)).item() == 2.5
+    number = torch.tensor(2.5)
+    t0 = jt.from_dlpack(number)
+    number.fill_(9.0)
+    assert t0.item() == 9.0
+    assert torch.from_dlpack(t0).data_ptr() == number.data_ptr()
     assert torch.from_dlpack(jt.broadcast_to(t, (2, 3))).tolist() == [t.tolist()] * 2
     assert torch.from_dlpack(jt.flip(t)).tolist() == t.tolist()[::-1]
     with pytest.raises(jt.DTypeError, match=r"do not take torch\.Tensor: write jt\.from_dlpack\(x\)"):

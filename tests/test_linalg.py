@@ -485,6 +485,26 @@ def test_einsum_asks_opt_einsum(monkeypatch):
     linalg._plan.cache_clear()
 
 
+def test_einsum_by_the_real_opt_einsum(monkeypatch):
+    """A chain whose cheap order is from the right: its path is asked for and followed."""
+    import opt_einsum
+
+    from jitrench_core.ops import linalg
+
+    linalg._plan.cache_clear()
+    paths = []
+    real = opt_einsum.contract_path
+    monkeypatch.setattr(opt_einsum, "contract_path", lambda *a, **k: paths.append(real(*a, **k)) or paths[-1])
+    arrays = [np.random.default_rng(i).normal(size=s) for i, s in enumerate([(4, 5), (5, 6), (6, 7), (7,)])]
+    y, slope = jt.value_and_grad(lambda a, *rest: jt.sum(jt.einsum("ij,jk,kl,l->i", a, *rest) ** 2))(*arrays)
+    expected = np.einsum("ij,jk,kl,l->i", *arrays)
+    np.testing.assert_allclose(y.numpy(), np.sum(expected**2))
+    rest = np.einsum("jk,kl,l->j", *arrays[1:])
+    np.testing.assert_allclose(slope.numpy(), 2 * expected[:, None] * rest, rtol=1e-12)
+    assert len(paths) == 1
+    linalg._plan.cache_clear()
+
+
 X = np.ones((2, 3))
 MALFORMED = {
     "a character": (("i-j", X), jt.OpError, r"einsum\('i-j'\): 'i-j' is no list of axes: write letters"),

@@ -15,7 +15,7 @@ import pytest
 import jitrench_core as jt
 import jitrench_nn as nn
 from jitrench_core import registry
-from jitrench_core.testing import check_op
+from jitrench_core.testing import check_op, op_tests
 
 FAMILIES = [import_module(f"nn_catalogue.{module.name}") for module in pkgutil.iter_modules(nn_catalogue.__path__)]
 REFERENCES = {name: f for family in FAMILIES for name, f in getattr(family, "REFERENCES", {}).items()}
@@ -23,9 +23,7 @@ CASES = {name: cases for family in FAMILIES for name, cases in getattr(family, "
 OWN = sorted(nn.ops.own())
 
 
-@pytest.mark.parametrize("name", OWN)
-def test_op(name, backend):
-    check_op(registry.ops[name], backend, reference=REFERENCES.get(name), cases=CASES.get(name, ()))
+test_op = op_tests("jitrench-nn", references=REFERENCES, cases=CASES)
 
 
 def test_every_op_is_in_the_catalogue_and_is_tested():

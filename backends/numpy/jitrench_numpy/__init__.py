@@ -35,7 +35,7 @@ class NumPy(Backend):
             raise DTypeError(
                 "no tensor of a masked array, whose mask would be lost: pass x.filled(value), and the mask by itself"
             )
-        return array if array.ndim else array[()]
+        return array if array.ndim or copy is False else array[()]  # a scalar is faster, and a copy
 
     def to_numpy(self, array: Any) -> Any:
         return self.xp.asarray(array)
