@@ -29,7 +29,7 @@ NAMES = {
     "linalg.logdet": "linalg.slogdet", "linalg.eigs": "linalg.eigvals", "linalg.eigvalues": "linalg.eigvals",
     "linalg.mm": "linalg.matmul", "linalg.dot": "dot", "linalg.einsum": "einsum", "linalg.kron": "kron", "linalg.triu": "triu",
     "linalg.tril": "tril", "linalg.diag": "diag", "linalg.inverse": "linalg.inv", "linalg.cho_solve": "linalg.solve_triangular",
-    "linalg.triangular_solve": "linalg.solve_triangular",
+    "linalg.triangular_solve": "linalg.solve_triangular", "triangular_solve": "linalg.solve_triangular",
     "random.rand": "random.uniform", "random.random": "random.uniform", "random.random_sample": "random.uniform",
     "random.randn": "random.normal", "random.standard_normal": "random.normal", "random.randint": "random.integers",
     "random.shuffle": "random.permutation", "random.randperm": "random.permutation", "random.multinomial": "random.categorical",
