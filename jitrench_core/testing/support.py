@@ -209,7 +209,8 @@ def markdown(names: Iterable[str], on: Sequence[str]) -> str:
     rest = ", ".join(f"`{op.name}`" for op, found in rows if not found["tested"])
     lines += [
         "",
-        f"{len(rows)} ops; `check_op` runs on {len(tested)} of them" + (f", and not on {rest}." if rest else "."),
+        f"{len(rows)} ops; `check_op` runs on {len(tested)} of them"
+        + (f". Tests of their own have {rest}." if rest else "."),
     ]
     for owner in sorted({op.owner for op, _ in rows}, key=lambda name: (name != "jitrench-core", name)):
         lines += ["", f"## {owner}", "", f"| op | derivatives | forward mode | batching | {' | '.join(on)} | numbers |"]
