@@ -396,3 +396,21 @@ def test_grad_of_a_complex_result_names_vjp(T):
 
 def test_a_real_tangent_moves_a_complex_number_along_the_real_line(T):
     assert jt.jvp(lambda z: z * z, (T(1 + 1j),), (T(1.0),))[1].item() == 2 + 2j
+
+
+def test_argnums_of_vjp_and_linearize(T):
+    f = lambda x, d, n: (x * d["a"] ** 2 * n).sum()  # noqa: E731
+    x, d = T([1.0, 2.0]), {"a": T(3.0)}
+    y, pullback = jt.vjp(f, x, d, 10, argnums=0)  # n stays the int it is
+    assert (y.item(), pullback(1.0).tolist()) == (270.0, [90.0, 90.0])
+    assert jt.vjp(f, x, d, 10, argnums=(-2,))[1](2.0)[0]["a"].item() == 360.0
+    both = jt.vjp(f, x, d, 10, argnums=(1, 0))[1](1.0)
+    assert (both[0]["a"].item(), both[1].tolist()) == (180.0, [90.0, 90.0])
+    y, f_jvp = jt.linearize(f, x, d, 10, argnums=1)
+    assert (y.item(), f_jvp({"a": T(0.5)}).item()) == (270.0, 90.0)
+    y, f_jvp, aux = jt.linearize(lambda *a: (f(*a), "aside"), x, d, 10, argnums=(0,), has_aux=True)
+    assert (f_jvp(T([1.0, 0.0])).item(), aux) == (90.0, "aside")
+    with pytest.raises(jt.OpError, match=r"vjp: argnums=3 but the function got 3 positional argument\(s\)"):
+        jt.vjp(f, x, d, 10, argnums=3)
+    with pytest.raises(jt.OpError, match=r"linearize: argnums=\(0, 0\) names an argument twice"):
+        jt.linearize(f, x, d, 10, argnums=(0, 0))

@@ -13,7 +13,7 @@ from ..ops.shapes import astype
 from ..tensor import Tensor, leaf
 from .batching import like
 from .forward import pair, split
-from .reverse import own
+from .reverse import own, pick
 from .tree import flatten, partners
 
 
@@ -74,11 +74,14 @@ def cut_off(tree: Any) -> Any:
     )
 
 
-def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
+def vjp(
+    f: Callable[..., Any], *primals: Any, argnums: int | tuple[int, ...] | None = None, has_aux: bool = False
+) -> tuple[Any, ...]:
     """f at ``primals``, and its pullback, which maps weights of the result to a tuple of gradients, one for each primal.
 
     ``pullback(w)`` is the gradient of ``sum(w * f(*primals))``; w has the structure and shapes of f's result (None: no
     weight), each gradient those of its primal. f runs once; the pullback may be called often, also under ``vmap``.
+    ``argnums`` names the primals to differentiate by; the others are constants, and one int gives the gradient alone.
     With ``has_aux`` f returns a pair, and its second part comes third. Of complex numbers the pullback is that of
     PyTorch: with J the derivative of a holomorphic f, the conjugate transpose of J times w.
 
@@ -89,7 +92,7 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[An
 
     Raises ``OpError`` or ``ShapeError`` where weights do not fit the result, ``GradientError`` for arguments of integers.
     """
-    run = Recorded(f, primals, range(len(primals)), {}, has_aux, "vjp")
+    run = Recorded(f, primals, _numbers(primals, argnums, "vjp"), {}, has_aux, "vjp")
     places = run.build([0] * len(run.outputs))
 
     def pullback(cotangents: Any) -> Any:
@@ -97,9 +100,14 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[An
         chosen = [(y, _seed(w, y)) for y, w in given if w is not None and y.dtype.kind in "fc"]
         found = run.pull([y for y, _ in chosen], [w for _, w in chosen]) if chosen else [None] * len(run.nodes)
         gradients = [zeros_like(x) if g is None else graph.conjugate(g) for g, x in zip(found, run.inputs, strict=True)]
-        return tuple(run.rebuild(gradients))
+        trees = tuple(run.rebuild(gradients))
+        return trees[0] if isinstance(argnums, int) else trees
 
     return (run.value(), pullback, run.aux) if has_aux else (run.value(), pullback)
+
+
+def _numbers(primals: tuple[Any, ...], argnums: Any, who: str) -> Sequence[int]:
+    return range(len(primals)) if argnums is None else pick(primals, argnums, who)
 
 
 def _seed(w: Any, y: Tensor) -> Tensor:
@@ -116,11 +124,14 @@ def _seed(w: Any, y: Tensor) -> Tensor:
     return graph.conjugate(w if w.dtype == y.dtype else astype(w, y.dtype))
 
 
-def linearize(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
+def linearize(
+    f: Callable[..., Any], *primals: Any, argnums: int | tuple[int, ...] | None = None, has_aux: bool = False
+) -> tuple[Any, ...]:
     """f at ``primals``, and its derivative there as a function of tangents.
 
     ``f_jvp(*tangents)`` is what ``jvp`` gives, without running f again: f is recorded once, and so is its pullback,
     which is linear, so its transpose maps tangents. Worth it for many tangents; it may be called under ``vmap``, too.
+    ``argnums`` names the primals that have tangents; the others are constants.
     With ``has_aux`` f returns a pair, and its second part comes third.
 
     >>> import jitrench_core as jt
@@ -130,7 +141,7 @@ def linearize(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tu
 
     Errors are those of ``vjp`` and ``jvp``.
     """
-    run = Recorded(f, primals, range(len(primals)), {}, has_aux, "linearize")
+    run = Recorded(f, primals, _numbers(primals, argnums, "linearize"), {}, has_aux, "linearize")
     push = transpose(run)
     places = list(run.rebuild([0] * len(run.inputs)))
 
