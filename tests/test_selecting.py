@@ -226,6 +226,14 @@ def test_pad_is_numpys(T, width):
         np.testing.assert_allclose(jt.pad(T(host), width, mode).numpy(), np.pad(host, width, mode), rtol=1e-14)
 
 
+def test_pad_with_anything(T):
+    x = T([1.0, 2.0], requires_grad=True)
+    y = jt.pad(x, (1, 2), "empty")
+    assert (y.shape, y[1:3].tolist()) == ((5,), [1.0, 2.0])
+    y[1:3].sum().backward()
+    assert x.grad.tolist() == [1.0, 1.0]
+
+
 def test_pad_keeps_the_dtype(T):
     assert jt.pad(T([1, 2], "int32"), 1, constant_values=7).tolist() == [7, 1, 2, 7]
     assert jt.pad(T([1, 2], "int32"), 1).dtype == jt.int32

@@ -18,7 +18,7 @@ from .sorting import median
 
 _MOVED = ("edge", "reflect", "symmetric", "wrap")
 _STATISTICS: dict[str, Any] = {"maximum": max_, "mean": mean, "median": median, "minimum": min_}
-_ALIASES = {"replicate": "edge", "circular": "wrap"}  # PyTorch's names
+_ALIASES = {"replicate": "edge", "circular": "wrap", "empty": "constant"}  # PyTorch's names, and what NumPy leaves open
 
 
 def _pairs(given: Any, ndim: int, what: str, convert: Callable[[Any], Any]) -> list[tuple[Any, Any]]:
@@ -54,7 +54,7 @@ def pad(
     """x with ``pad_width`` more elements before and after it along each axis.
 
     ``pad_width`` is a number, a pair (before, after), or such a pair for each axis, as in NumPy. ``mode`` says what stands
-    there: ``"constant"`` (``constant_values``, given like ``pad_width``), ``"edge"`` or ``"replicate"`` (the last element),
+    there: ``"constant"`` (``constant_values``, given like ``pad_width``), ``"empty"`` (anything: zeros here), ``"edge"`` or ``"replicate"`` (the last element),
     ``"reflect"`` (a mirror on the last element), ``"symmetric"`` (a mirror behind it), ``"wrap"`` or ``"circular"`` (from
     the other end), ``"linear_ramp"`` (a line from the last element to ``end_values``), or a statistic of the nearest
     ``stat_length`` elements (None: of all): ``"maximum"``, ``"minimum"``, ``"mean"``, ``"median"``. Later axes own the corners.
