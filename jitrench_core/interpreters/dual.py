@@ -90,7 +90,7 @@ def tangent(op: Op, primals: Any, tangents: Any, attrs: Any, y: Any, aux: Any) -
         return _linear(op, primals, tangents, attrs)
     env = environment(op, primals, attrs, y, aux)
     # A rule from complex to real numbers is no transpose of itself: Re(g * f'(x) * t) is not g * f'(x) * t.
-    whole = y.dtype.kind == "c" or all(t.dtype.kind == "f" for _, t in moved) if op.outputs == 1 else False
+    whole = op.outputs == 1 and (y.dtype.kind == "c" or all(t.dtype.kind == "f" for _, t in moved))
     if op.elementwise and op.rule_for_all is None and whole:
         total = None
         for i, t in moved:

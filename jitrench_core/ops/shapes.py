@@ -394,7 +394,7 @@ def split(x: ArrayLike, /, indices_or_sections: Any, axis: int = 0) -> tuple[Ten
         if sections < 1 or n % sections:
             raise ShapeError(
                 f"split(): axis {axis} of length {n} does not divide into {sections} equal section(s): give the indices "
-                f"to cut at, such as split(x, [2, 5])"
+                f"to cut at, such as split(x, [{-(-n // max(sections, 1))}])"
             )
         stops = [n // sections * (i + 1) for i in range(sections)]
     return tuple(_part(x, axis, slice(a, b)) for a, b in zip([0, *stops], stops, strict=False))

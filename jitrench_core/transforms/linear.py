@@ -6,14 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, final
 
 from .. import graph
-from ..backend import active, owner
-from ..errors import DeviceMismatchError, GradientError, OpError, ShapeError, TransformError
+from ..errors import DeviceMismatchError, GradientError, OpError, ShapeError
 from ..ops.creation import asarray, zeros_like
 from ..ops.shapes import astype
 from ..tensor import Tensor, leaf
 from .batching import like
 from .forward import pair, split
-from .reverse import own, pick
+from .reverse import check_depth, cut_off, own, pick
 from .tree import flatten, partners
 
 
@@ -26,24 +25,18 @@ class Recorded:
     ):
         if not callable(f):
             raise OpError(f"{who} takes a function, as in jt.{who}(f, ...); got {type(f).__name__}")
-        chosen = [args[n] for n in numbers]
-        flat, self.rebuild = flatten(chosen)
+        flat, self.rebuild = flatten([args[n] for n in numbers])
         leaves = [own(x) for x in flat]
         self.nodes = [x.node for x in leaves]  # nodes, not Tensors: f may update its argument in place
         self.inputs = [Tensor(x.data) for x in leaves]
-        inner = list(args)
-        for n, part in zip(numbers, self.rebuild(leaves), strict=True):
-            inner[n] = part
+        inner = dict(enumerate(args)) | dict(zip(numbers, self.rebuild(leaves), strict=True))
         with graph.enable_grad():
-            result, aux = split(f(*inner, **kwargs), has_aux, who)
+            result, aux = split(f(*inner.values(), **kwargs), has_aux, who)
         found, self.build = flatten(result)
         outputs = [like(x, [(self.inputs,)]) for x in found]
         self.outputs = [Tensor(y.data, y.node) for y in outputs]  # what was computed, whatever f's caller does to it
-        if any(owner(type(y.data)).depth > len(active.get()) for y in outputs):
-            raise TransformError(
-                f"a value from inside jvp or vmap reached a {who} that runs outside of it, such as in another thread: "
-                f"call {who} where the value is"
-            )
+        for y in outputs:
+            check_depth(y, who)
         for node in self.nodes:
             node.done = True  # nobody but this object asks for the gradient there
         self.aux = cut_off(aux)
@@ -64,14 +57,6 @@ class Recorded:
             for node in self.nodes:
                 node.done = True
         return found  # type: ignore[no-any-return]
-
-
-def cut_off(tree: Any) -> Any:
-    """The same tree, its tensors without the graph where that leads to arguments of transforms alone."""
-    leaves, rebuild = flatten(tree)
-    return rebuild(
-        [Tensor(x.data, x.node if graph.leads_outside(x) else None) if type(x) is Tensor else x for x in leaves]
-    )
 
 
 def vjp(

@@ -38,6 +38,15 @@ def pick(args: tuple[Any, ...], argnums: int | tuple[int, ...], who: str) -> tup
     return found
 
 
+def check_depth(y: Tensor, who: str) -> None:
+    """Refuse a result from inside a transform that this one does not run in."""
+    if owner(type(y.data)).depth > len(active.get()):
+        raise TransformError(
+            f"a value from inside jvp or vmap reached a {who} that runs outside of it, such as in another thread: "
+            f"call {who} where the value is"
+        )
+
+
 def value_and_grad(
     f: Callable[..., Any] | None = None, argnums: int | tuple[int, ...] = 0, *, has_aux: bool = False
 ) -> Callable[..., Any]:
@@ -61,20 +70,13 @@ def value_and_grad(
     @wraps(f)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         numbers = pick(args, argnums, "grad")
-        inner = list(args)
-        leaves: list[Tensor] = []
-        rebuilds = []
-        for n in numbers:
-            flat, rebuild = flatten(args[n])
-            owned = [own(x) for x in flat]
-            nodes_of = slice(len(leaves), len(leaves) + len(owned))
-            leaves += owned
-            rebuilds.append((rebuild, nodes_of))
-            inner[n] = rebuild(owned)
+        flat, rebuild = flatten([args[n] for n in numbers])
+        leaves = [own(x) for x in flat]
+        inner = dict(enumerate(args)) | dict(zip(numbers, rebuild(leaves), strict=True))
         nodes = [x.node for x in leaves]  # nodes, not Tensors: f may update its argument in place
         originals = [Tensor(x.data) for x in leaves]
         with graph.enable_grad():
-            result = f(*inner, **kwargs)
+            result = f(*inner.values(), **kwargs)
         y, aux = split(result, has_aux, "grad")
         if isinstance(y, (int, float)):
             raise GradientError(
@@ -89,11 +91,7 @@ def value_and_grad(
             )
         if type(y) is not Tensor:
             y = asarray(y)
-        if owner(type(y.data)).depth > len(active.get()):
-            raise TransformError(
-                "a value from inside jvp or vmap reached a grad that runs outside of it, such as in another thread: "
-                "call grad where the value is"
-            )
+        check_depth(y, "grad")
         if y.data.shape != ():
             raise GradientError(
                 f"grad needs a function with a scalar result; this one returned shape {y.shape}. Reduce it (such as by "
@@ -106,10 +104,10 @@ def value_and_grad(
         gradients = [zeros_like(x) if g is None else graph.conjugate(g) for g, x in zip(found, originals, strict=True)]
         for node in nodes:
             node.done = True
-        trees = [rebuild(gradients[part]) for rebuild, part in rebuilds]
+        trees = rebuild(gradients)
         gradient = trees[0] if isinstance(argnums, int) else tuple(trees)
         value = graph.detached(y)
-        return ((value, _detach_all(aux)), gradient) if has_aux else (value, gradient)
+        return ((value, cut_off(aux)), gradient) if has_aux else (value, gradient)
 
     return wrapper
 
@@ -139,8 +137,8 @@ def grad(
     return wrapper
 
 
-def _detach_all(tree: Any) -> Any:
-    """What has_aux passes on, cut off from the arguments of the transform that returns, not from what lies outside."""
+def cut_off(tree: Any) -> Any:
+    """The same tree, its tensors without the graph where that leads to arguments of transforms alone, not to what lies outside."""
     leaves, rebuild = flatten(tree)
     return rebuild(
         [Tensor(x.data, x.node if graph.leads_outside(x) else None) if type(x) is Tensor else x for x in leaves]
