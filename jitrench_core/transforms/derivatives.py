@@ -15,7 +15,7 @@ from .batching import vmap
 from .checkpointing import Draws
 from .forward import jvp
 from .linear import Recorded
-from .reverse import grad, pick
+from .reverse import grad, pick, replaced
 from .tree import flatten, spread
 
 MODES = ("reverse", "forward")
@@ -109,10 +109,7 @@ def _forward(f: Any, args: Any, numbers: Any, kwargs: Any, one: bool, has_aux: b
     build_aside: Any = None
 
     def of_leaves(*leaves: Any) -> Any:
-        inner = list(args)
-        for n, part in zip(numbers, rebuild(list(leaves)), strict=True):
-            inner[n] = part
-        return f(*inner, **kwargs)
+        return f(*replaced(args, numbers, rebuild(list(leaves))), **kwargs)
 
     def push(*tangents: Any) -> tuple[list[Tensor], list[Tensor]]:
         nonlocal build, aside, build_aside

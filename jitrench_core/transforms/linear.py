@@ -12,7 +12,7 @@ from ..ops.shapes import astype
 from ..tensor import Tensor, leaf
 from .batching import like
 from .forward import pair, split
-from .reverse import check_depth, cut_off, own, pick
+from .reverse import check_depth, cut_off, own, pick, replaced
 from .tree import flatten, partners
 
 
@@ -29,9 +29,9 @@ class Recorded:
         leaves = [own(x) for x in flat]
         self.nodes = [x.node for x in leaves]  # nodes, not Tensors: f may update its argument in place
         self.inputs = [Tensor(x.data) for x in leaves]
-        inner = dict(enumerate(args)) | dict(zip(numbers, self.rebuild(leaves), strict=True))
+        inner = replaced(args, numbers, self.rebuild(leaves))
         with graph.enable_grad():
-            result, aux = split(f(*inner.values(), **kwargs), has_aux, who)
+            result, aux = split(f(*inner, **kwargs), has_aux, who)
         found, self.build = flatten(result)
         outputs = [like(x, [(self.inputs,)]) for x in found]
         self.outputs = [Tensor(y.data, y.node) for y in outputs]  # what was computed, whatever f's caller does to it

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial, wraps
 from typing import Any
 
@@ -36,6 +36,12 @@ def pick(args: tuple[Any, ...], argnums: int | tuple[int, ...], who: str) -> tup
     if len(set(found)) != len(found):
         raise OpError(f"{who}: argnums={argnums} names an argument twice")
     return found
+
+
+def replaced(args: Sequence[Any], numbers: Sequence[int], parts: Sequence[Any]) -> list[Any]:
+    """The arguments, with ``parts`` at the positions ``numbers``."""
+    there = dict(zip(numbers, parts, strict=True))
+    return [there.get(n, x) for n, x in enumerate(args)]
 
 
 def check_depth(y: Tensor, who: str) -> None:
@@ -72,11 +78,11 @@ def value_and_grad(
         numbers = pick(args, argnums, "grad")
         flat, rebuild = flatten([args[n] for n in numbers])
         leaves = [own(x) for x in flat]
-        inner = dict(enumerate(args)) | dict(zip(numbers, rebuild(leaves), strict=True))
+        inner = replaced(args, numbers, rebuild(leaves))
         nodes = [x.node for x in leaves]  # nodes, not Tensors: f may update its argument in place
         originals = [Tensor(x.data) for x in leaves]
         with graph.enable_grad():
-            result = f(*inner.values(), **kwargs)
+            result = f(*inner, **kwargs)
         y, aux = split(result, has_aux, "grad")
         if isinstance(y, (int, float)):
             raise GradientError(
