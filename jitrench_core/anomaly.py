@@ -18,8 +18,7 @@ from functools import partial
 from threading import Lock
 from typing import Any, final
 
-from . import backend as backends
-from . import graph
+from . import graph, watching
 from .backend import dtype_of, owner
 from .errors import AnomalyError, OpError
 from .explain import caller
@@ -261,8 +260,7 @@ def _install() -> None:
             for cls, name, mine in EXCHANGED:
                 _before[cls, name] = cls.__dict__.get(name)
                 setattr(cls, name, mine)
-            backends.watch = _watched
-            _forget()
+            watching.add(_watched)
 
 
 def _uninstall() -> None:
@@ -270,19 +268,12 @@ def _uninstall() -> None:
     with _lock:
         _running.pop()
         if not _running:
-            backends.watch = None
             for (cls, name), original in _before.items():
                 if original is None:
                     delattr(cls, name)
                 else:
                     setattr(cls, name, original)
-            _forget()
-
-
-def _forget() -> None:
-    """Make each op link its kernels and compile its rules anew."""
-    for op in list(backends.OPS):
-        op._reset()
+            watching.remove(_watched)
 
 
 # -- numbers ----------------------------------------------------------------------------------------------------------

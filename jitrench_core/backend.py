@@ -36,7 +36,7 @@ NO_BACKEND = (
 # All ops that there are, registered or not, so that what is linked can be linked anew.
 OPS: WeakSet[Op] = WeakSet()
 
-# Set while kernels are watched (anomaly.py): it gets an op and the kernel that is about to run, and returns what runs instead.
+# Set while kernels are watched (watching.py): it gets an op and the kernel that is about to run, and returns what runs instead.
 watch: Callable[[Op, Kernel], Kernel] | None = None
 
 # The interpreters that are running, by depth: new leaves are lifted into the last, and while a kernel of depth n runs, only

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from .backend import owner
 from .errors import AxisError, BoundsError, DeviceMismatchError, DTypeError, FreedGraphError, ShapeError
-from .graph import RAW
 from .tensor import Tensor
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ def explain(op: Op, error: Exception, arrays: tuple[Any, ...]) -> None:
     """Raise a better error where the operands tell why the kernel failed; else note them on ``error``."""
     if type(error).__module__.startswith("jitrench_core"):
         return
-    arrays = tuple(x if type(x) is Tensor or type(x) in RAW else op.operand(x) for x in arrays)
+    arrays = tuple(map(op.operand, arrays))
     tensors = [x for x in arrays if type(x) is Tensor]
     if len({str(x.device) for x in tensors if not owner(type(x.data)).depth}) > 1:
         raise mismatch(op, arrays) from error

@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, final, overload
 
+from .backend import dtype_of
 from .errors import DeviceMismatchError, GradientError, OpError, ShapeError
 
 if TYPE_CHECKING:
@@ -400,7 +401,7 @@ def _loop(
             _keep(kept, node, g, targets)
         op, parents = node.op, node.parents
         if op is None or g is None:
-            steps = _hand_on(node, g)
+            steps = _hand_on(node, g) if parents else ()
         elif type(node.saved) is not tuple:
             from .explain import freed_error
 
@@ -514,7 +515,7 @@ def backward(output: Tensor, seed: Tensor | None, retain: bool, record: bool) ->
 
 def conjugate(g: Tensor) -> Tensor:
     """Between the gradient of the rules, which hold no conj, and the user's, which points uphill: its conjugate."""
-    return ops.conj(g) if g.dtype.kind == "c" else g
+    return ops.conj(g) if dtype_of(g.data).kind == "c" else g
 
 
 def detached(y: Tensor) -> Tensor:

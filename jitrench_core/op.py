@@ -115,7 +115,7 @@ class Op:
         self.completed = False
         # By which inputs are tracked: what is saved, as flags (None: nothing is saved). The fast closures read it.
         self.keep: list[Any] = [CONSTANT] + [GENERAL] * 3
-        self._keep: dict[tuple[bool, ...], tuple[int, ...] | None] = {}
+        self._keep: dict[tuple[bool, ...], tuple[tuple[bool, ...], tuple[int, ...] | None]] = {}
         if isinstance(vjp, Mapping):
             for key, rule in vjp.items():
                 self.add_rule(key, rule)
@@ -368,8 +368,7 @@ class Op:
         """Call the op on any operands: find who computes, lift the rest, run the kernel, record."""
         data, nodes, kernel = self.resolve(arrays)
         if kernel is None:  # a composite without a kernel on this backend
-            arrays = tuple(x if type(x) is Tensor or type(x) in RAW else self.operand(x) for x in arrays)
-            return cast(Any, self.forward)(*arrays, **attrs)
+            return cast(Any, self.forward)(*map(self.operand, arrays), **attrs)
         try:
             result = kernel(*data, **attrs)
         except Exception as e:
@@ -381,47 +380,48 @@ class Op:
 
     def resolve(self, arrays: tuple[Any, ...]) -> tuple[list[Any], list[Any], Any]:
         """The operands' data for the deepest owner among them, their nodes at its level, and its kernel."""
-        operands: list[Any] = []
-        who: Any = None
-        first = None
+        cls: Any = None
+        data, nodes = [], []
         for x in arrays:
-            if type(x) is not Tensor and type(x) not in RAW:
-                x = self.operand(x)
-            operands.append(x)
             if type(x) is Tensor:
-                cls = type(x.data)
-                this = owner(cls)
-                if who is None or this.depth > who.depth:
-                    who, first = this, x
-        if not self.optional and any(x is None for x in operands):
-            raise DTypeError(f"{self.name}() got None where it needs an array: {self.signature}")
-        if who is None:  # Python scalars only: the default device computes
-            target = backends.device()
-            operands = [
-                Tensor(target.backend.asarray(x, index=target.index)) if type(x) in SCALARS else x for x in operands
-            ]
-            first = next((x for x in operands if type(x) is Tensor), None)
-            if first is None:
-                raise OpError(f"{self.name}() needs at least one array: {self.signature}")
-            who = target.backend
-        data: list[Any] = []
-        nodes: list[Any] = []
-        for x in operands:
-            if type(x) is not Tensor:
-                data.append(x)
-                nodes.append(None)
-            elif owner(type(x.data)) is who:
                 data.append(x.data)
                 nodes.append(x.node)
-            elif who.depth:
-                data.append(who.lift(x))
+                if type(x.data) is not cls:
+                    if cls is not None:
+                        return self._resolve_any(arrays)
+                    cls = type(x.data)
+            elif type(x) in SCALARS or (x is None and self.optional):
+                data.append(x)
                 nodes.append(None)
             else:
-                raise mismatch(self, operands)
-        return data, nodes, self.kernels[type(cast(Tensor, first).data)]
+                return self._resolve_any(arrays)
+        return (data, nodes, self.kernels[cls]) if cls else self._resolve_any(arrays)
+
+    def _resolve_any(self, arrays: tuple[Any, ...]) -> tuple[list[Any], list[Any], Any]:
+        """``resolve`` of operands of several classes, or of Python scalars alone."""
+        operands = [self.operand(x) for x in arrays]
+        if not self.optional and any(x is None for x in operands):
+            raise DTypeError(f"{self.name}() got None where it needs an array: {self.signature}")
+        if not any(type(x) is Tensor for x in operands):  # the default device computes
+            target = backends.device()
+            make = target.backend.asarray
+            operands = [Tensor(make(x, index=target.index)) if type(x) in SCALARS else x for x in operands]
+        tensors = [x for x in operands if type(x) is Tensor]
+        if not tensors:
+            raise OpError(f"{self.name}() needs at least one array: {self.signature}")
+        first = max(tensors, key=lambda x: owner(type(x.data)).depth)
+        who = owner(type(first.data))
+        mine = [type(x) is Tensor and owner(type(x.data)) is who for x in operands]
+        if not who.depth and sum(mine) < len(tensors):
+            raise mismatch(self, operands)
+        data = [x.data if m else who.lift(x) if type(x) is Tensor else x for x, m in zip(operands, mine, strict=True)]
+        nodes = [x.node if m else None for x, m in zip(operands, mine, strict=True)]
+        return data, nodes, self.kernels[type(first.data)]
 
     def operand(self, x: Any) -> Any:
         """A Tensor or a weak Python scalar of what the user passed."""
+        if type(x) is Tensor or type(x) in RAW:
+            return x
         if any(c.__name__ == "generic" and c.__module__ == "numpy" for c in type(x).__mro__):
             return x.item()
         if isinstance(x, (bool, int, float, complex)):
@@ -442,17 +442,17 @@ class Op:
     ) -> Any:
         """Wrap the kernel's result, with a node where an input is tracked and has a rule."""
         several = self.outputs > 1
-        tracked = [n is not None for n in nodes]
+        tracked = tuple([n is not None for n in nodes])
         if True in tracked and (not modes or is_recording()):
             n = len(self.arrays)
-            groups = tuple(tracked[:n]) + ((any(tracked[n:]),) if self.variadic else ())
-            if self.rule_for_all is None and not self.composite:
-                nodes, groups = self._differentiable(nodes, groups, n)
+            key = (*tracked[:n], True in tracked[n:]) if self.variadic else tracked
+            if key not in self._keep:
+                self._keep[key] = (groups := self._differentiable(key)), self._flags(groups)
+            groups, flags = self._keep[key]
+            if groups != key:
+                nodes = [node if groups[min(i, n)] else None for i, node in enumerate(nodes)]
             # Integers and booleans have no gradient, so what made them is a constant.
             if True in groups and (several or dtype_of(y).kind in "fc"):
-                if groups not in self._keep:
-                    self._keep[groups] = self._flags(groups)
-                flags = self._keep[groups]
                 saved: tuple[Any, ...] = ()
                 if flags is not None:
                     values = (*data[:n], *((tuple(data[n:]),) if self.variadic else ()), y, *aux)
@@ -465,8 +465,10 @@ class Op:
                 return tuple(Tensor(part, Output(call, i)) for i, part in enumerate(y))
         return tuple(Tensor(part) for part in y) if several else Tensor(y)
 
-    def _differentiable(self, nodes: list[Any], groups: tuple[bool, ...], n: int) -> Any:
-        """Drop the nodes of constants; refuse a tracked input that has no rule."""
+    def _differentiable(self, groups: tuple[bool, ...]) -> tuple[bool, ...]:
+        """Which tracked inputs are no constants; refuses one that has no rule."""
+        if self.rule_for_all is not None or self.composite:
+            return groups
         for i, (name, tracked) in enumerate(zip(self.inputs, groups, strict=True)):
             rule = self.rules.get(name, REQUIRED)
             if tracked and rule is REQUIRED:
@@ -476,14 +478,12 @@ class Op:
                     f"(jt.zero where it is zero, None for a constant)."
                 )
             if tracked and rule is None:
-                stop = i + 1 if i < n else len(nodes)
-                nodes = [None if i <= j < stop else node for j, node in enumerate(nodes)]
                 groups = (*groups[:i], False, *groups[i + 1 :])
-        return nodes, groups
+        return groups
 
     # -- backward ---------------------------------------------------------------------------------------------------
 
-    def arguments(self, node: Any, plan: _Plan, g: Any, record: bool) -> list[Any]:
+    def arguments(self, node: Any, plan: _Plan, g: Any, record: bool, needs: Any = None) -> list[Any]:
         """The values of a rule's parameters."""
         args = []
         for kind, k in plan:
@@ -492,6 +492,8 @@ class Op:
             elif kind == INPUT:
                 v = node.saved[k]
                 args.append(v if type(v) in RAW else Tensor(v, node.parents[k] if record else None))
+            elif kind == NEEDS:
+                args.append(needs)
             else:
                 args.append(self._fetch(node, kind, k, g, record))
         return args
@@ -522,9 +524,7 @@ class Op:
             return tuple(
                 v if type(v) in RAW else Tensor(v, p if record else None) for v, p in zip(values, several, strict=True)
             )
-        if kind == MANYMETADATA:
-            return tuple(() if type(v) in RAW else tuple(v.shape) for v in saved[k])
-        return None  # NEEDS: pull_all puts it in
+        return tuple(() if type(v) in RAW else tuple(v.shape) for v in saved[k])  # MANYMETADATA
 
     def pull_all(self, node: Any, g: Any, record: bool, needed: Any) -> list[tuple[int, Any, Any, int]]:
         """The steps where gradients come together: ``vjp_all``, a composite's own vjp, the rule of ``*arrays``."""
@@ -533,14 +533,13 @@ class Op:
         wanted = [p is not None and (needed is None or p in needed) for p in parents]
         if self.plan_all is not None:
             needs = (*wanted[:n], any(wanted[n:])) if self.variadic else tuple(wanted)
-            args = self.arguments(node, self.plan_all, g, record)
+            args = self.arguments(node, self.plan_all, g, record, needs)
             if self.rule_for_all is None:
                 found = self._pull_composite(args, wanted, g, record, node.attrs)
             else:
-                args = [needs if kind == NEEDS else a for a, (kind, _) in zip(args, self.plan_all, strict=True)]
-                found = list(self.rule_for_all(*args))
+                found = self.rule_for_all(*args)
                 if self.variadic:
-                    found[n:] = found[n] if found[n] is not None else [None] * (len(parents) - n)
+                    found = [*found[:n], *(found[n] if found[n] is not None else [None] * (len(parents) - n))]
             self._check_length(found, parents)
             return [(i, r, DONE, 0) for i, r in enumerate(found)]
         steps = [step for step in self.backward if step[0] < n]
@@ -727,10 +726,12 @@ def _attributed(op: Op) -> Callable[..., Any]:
 
 def _general(op: Op) -> Callable[..., Any]:
     """Any signature."""
+    bare = len(op.arrays) if op.signature.bare else -1
 
     def call(*args: Any, **attrs: Any) -> Any:
-        arrays, attrs = op.signature.bind(args, attrs)
-        return op.apply(arrays, attrs)
+        if attrs or len(args) != bare:
+            args, attrs = op.signature.bind(args, attrs)
+        return op.apply(args, attrs)
 
     return call
 

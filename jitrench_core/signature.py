@@ -95,6 +95,11 @@ class Signature:
                     f"op {self.name!r}: array {a!r} has the default {defaults[a]!r}; only None (optional) is allowed"
                 )
 
+    @property
+    def bare(self) -> bool:
+        """Whether a call with every array and nothing else is complete."""
+        return self.variadic is None and REQUIRED not in self.attrs.values()
+
     def bind(self, args: tuple[Any, ...], attrs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Split a call into arrays and attributes; ``OpError`` where it does not fit. Arrays may come by name, too."""
         n = len(self.arrays)
