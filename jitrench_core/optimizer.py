@@ -1,13 +1,14 @@
-"""``Optimizer``: parameters, the state an update rule keeps for each of them, and the loop that applies it."""
+"""``Optimizer``: groups of parameters, the state an update rule keeps for each of them, and the loop that applies it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Mapping
 from numbers import Real
-from typing import Any, Never
+from typing import Any, ClassVar, NamedTuple, Never, final
 
-from .backend import Device
+from .backend import Device, owner
 from .dtypes import DType, float64
 from .errors import DTypeError, GradientError, JITrenchError, suggest
 from .graph import no_grad
@@ -17,20 +18,92 @@ from .transforms.tree import flatten, names
 
 
 class OptimizerError(JITrenchError, ValueError):
-    """A hyper-parameter that is unknown or out of its range, or an update rule that does not keep to its declaration."""
+    """A hyper-parameter that is unknown or out of its range, a rule that does not keep to its declaration, a state that does not fit."""
+
+
+@final
+class Group:
+    """Parameters that are updated alike, with their learning rate and options. ``optimizer.groups`` lists them.
+
+    ``params`` are its Tensors, ``slots`` the rule's state for each of them, by name, and ``lr`` the learning rate, a 0-d float64
+    Tensor that can be set by a number. ``options`` are the other hyper-parameters, a dict of Python numbers, read at each step.
+    """
+
+    __slots__ = ("_leaves", "_lr", "_plans", "_tree", "_who", "kinds", "names", "options", "params", "slots")
+
+    def __init__(self, who: str, tree: Any, lr: Any, options: dict[str, Any]) -> None:
+        _check_lr(who, lr)
+        if not isinstance(tree, (dict, list, tuple, Tensor)) and isinstance(tree, Iterable):
+            tree = list(tree)
+        self._who, self._tree, self.options = who, tree, options
+        self._leaves: list[Tensor] = flatten(tree)[0]
+        trainable: dict[Tensor, str] = {}  # by identity: comparing Tensors is elementwise
+        for name, p in zip(names(tree), self._leaves, strict=True):
+            _check_parameter(who, name, p)
+            if p.requires_grad:
+                trainable.setdefault(p, name or "0")
+        self.params, self.names = list(trainable), list(trainable.values())
+        self.slots: list[dict[str, Tensor]] = []
+        # assign() keeps dtype and device, so they are asked for once.
+        self.kinds: list[tuple[DType, Device]] = [(p.dtype, p.device) for p in self.params]
+        device = self.kinds[0][1] if self.kinds else None
+        self._lr: Tensor = tensor(asarray(lr).detach(), dtype=float64, device=device)
+        self._plans: list[_Plan] = []
+
+    @property
+    def lr(self) -> Tensor:
+        """The learning rate, a 0-d float64 tensor. Assigning a number sets it: ``group.lr = 0.01``."""
+        return self._lr
+
+    @lr.setter
+    def lr(self, value: float | Tensor) -> None:
+        _check_lr(self._who, value)
+        with no_grad():
+            assign(self._lr, asarray(asarray(value), dtype=float64, device=self._lr.device))
+
+    def __repr__(self) -> str:
+        options = "".join(f", {name}={value!r}" for name, value in self.options.items())
+        return f"Group({len(self.params)} parameters, lr={self.lr.item()!r}{options})"
+
+    def state(self) -> dict[str, Any]:
+        """``"lr"``, and ``"slots"``: a tree like the parameters with a dict of slots for each."""
+        slots = dict(zip(self.params, self.slots, strict=True))
+        return {"lr": self._lr, "slots": flatten(self._tree)[1]([slots.get(p, {}) for p in self._leaves])}
+
+
+@final
+class _Plan(NamedTuple):
+    """What ``step`` needs to know of one parameter whose rule is an op, found out once."""
+
+    p: Tensor
+    slots: dict[str, Tensor]
+    device: Device
+    inputs: tuple[Tensor | None, ...]
+    """The slots in the op's order, None for those that are not there."""
+    arrays: tuple[Tensor, ...]
+    """What a kernel may write into: p and slots, numbers not among them."""
+    outputs: tuple[tuple[int, Tensor], ...]
+    """Which output is the new value of what."""
+
+    @classmethod
+    def of(cls, p: Tensor, slots: dict[str, Tensor], order: tuple[str, ...]) -> _Plan:
+        inputs = tuple(map(slots.get, order))
+        outputs = tuple((i, x) for i, x in enumerate((p, *inputs)) if x is not None)
+        return cls(p, slots, p.device, inputs, tuple(x for _, x in outputs if x.ndim), outputs)
 
 
 class Optimizer:
     """The base class of optimizers. A subclass writes ``update``, the rule for one parameter, and ``slots``, its state.
 
-    ``params`` is a tree of leaf Tensors, such as ``nn.init`` returns: nested dicts, lists, tuples or dataclasses, or any iterable.
-    Tensors that do not require a gradient are left alone, and one that occurs twice is updated once. All mutable state is
-    Tensors, which ``state()`` lists: the learning rate (float64, 0-d) and the slots. Rules compute by ops, and data is written
-    by ``assign`` alone. Other hyper-parameters are Python numbers, fixed when the optimizer is made.
+    ``params`` is a tree of leaf Tensors, such as ``nn.init`` returns (nested dicts, lists, tuples or dataclasses, or any iterable),
+    or a list of groups: dicts with such a tree as ``"params"``, and ``"lr"`` and options of their own. Tensors that do not require a
+    gradient are left alone, and one that occurs twice in a group is updated once. ``options`` are the rule's hyper-parameters with the
+    values of the groups that do not set them. All mutable state is Tensors, which ``state()`` lists: the learning rates
+    (float64, 0-d) and the slots. Rules compute by ops, and data is written by ``assign``, or by the kernel of ``rule``.
 
     Raises ``DTypeError`` for a leaf that is no Tensor, ``GradientError`` for a computed one, or where none requires a gradient, and
-    ``OptimizerError`` for a learning rate that is no number, negative or not finite, and for an option that the rule does not
-    have, if a subclass passes on those that it does not know.
+    ``OptimizerError`` for a learning rate that is no number, negative or not finite, for an option that the rule does not
+    have, if a subclass passes on those that it does not know, and for a parameter in two groups.
 
     >>> import jitrench_core as jt
     >>> class Sign(jt.Optimizer):
@@ -44,73 +117,115 @@ class Optimizer:
     Tensor([ 0.5, -1.5], requires_grad=True)
     """
 
-    def __init__(self, params: Any, *, lr: float | Tensor = 1e-3, **unknown: Never) -> None:
+    rule: ClassVar[Any] = None
+    """The update as one op, instead of ``update``: its arrays are p, g, lr (0-d, float64) and the slots by their names, its outputs
+    the new p and slots in that order, its attributes the options. A slot that is not there comes as None; any array may hold its
+    place in the outputs. If the op has an attribute ``donated``, ``step`` passes True where nobody else holds the arrays of p and
+    the slots: then a kernel may write into them, and return them."""
+
+    dtypes: ClassVar[str] = "fc"
+    """The kinds of parameters that the rule is for: "f" floating-point, "c" complex."""
+
+    def __init__(
+        self, params: Any, *, lr: float | Tensor = 1e-3, options: Mapping[str, Any] | None = None, **unknown: Never
+    ) -> None:
         if unknown:
             self._refuse(unknown)
-        if not isinstance(params, (dict, list, tuple, Tensor)) and isinstance(params, Iterable):
-            params = list(params)
-        self._params = params
-        leaves = flatten(params)[0]
-        who = type(self).__name__
-        for name, p in zip(names(params), leaves, strict=True):
-            if type(p) is not Tensor:
-                raise DTypeError(
-                    f"{who} takes a tree of Tensors; {f'{name!r} is' if name else 'got'} a {type(p).__name__}"
+        _check_lr(type(self).__name__, lr)
+        self._defaults = {"lr": lr, **(options or {})}
+        self.check(**(options or {}))
+        self.groups: list[Group] = []
+        several = isinstance(params, (list, tuple)) and any(isinstance(x, dict) and "params" in x for x in params)
+        for i, given in enumerate(params if several else [{"params": params}]):
+            if not (isinstance(given, Mapping) and "params" in given):
+                raise OptimizerError(
+                    f"{type(self).__name__}: groups are dicts with a key 'params', and group {i} is a {type(given).__name__}"
+                    f"{f' of {list(given)}' if isinstance(given, Mapping) else ''}"
                 )
-            if not p.is_leaf:
-                called = name or p.name
-                raise GradientError(
-                    f"{who}: {f'the tensor {called!r}' if called else 'this tensor'} was computed, so it never has a .grad: pass the "
-                    f"leaf it was computed from"
-                )
-        self._leaves: list[Tensor] = leaves
-        # By identity: comparing Tensors is elementwise.
-        self._slots: dict[Tensor, dict[str, Tensor]] = {p: {} for p in leaves if p.requires_grad}
-        if not self._slots:
+            self.add_group(**given)
+        if not any(group.params for group in self.groups):
+            n = sum(len(group._leaves) for group in self.groups)
             raise GradientError(
-                f"{who} got {f'{len(leaves)} tensors, none of which' if leaves else 'no tensor that'} requires a gradient: "
+                f"{type(self).__name__} got {f'{n} tensors, none of which' if n else 'no tensor that'} requires a gradient: "
                 f"create parameters with requires_grad=True"
             )
-        with no_grad():
-            for p in self._slots:
-                self._slots[p] = self.slots(p)
-        # assign() keeps dtype and device, so they are asked for once.
-        self._kinds: list[tuple[DType, Device]] = [(p.dtype, p.device) for p in self._slots]
-        self._check_lr(lr)
-        self._lr: Tensor = tensor(asarray(lr).detach(), dtype=float64, device=self._kinds[0][1])
 
     # -- what a subclass writes -------------------------------------------------------------------------------------
 
-    def slots(self, p: Tensor) -> dict[str, Tensor]:
+    def check(self, *_: Any, **options: Any) -> None:
+        """Raise ``OptimizerError`` for a hyper-parameter out of its range. Each group's come here, together."""
+
+    # A subclass names the options that it has; of *_ and **options a type checker lets it.
+
+    def slots(self, p: Tensor, *_: Any, **options: Any) -> dict[str, Tensor]:
         """The state that the rule keeps for parameter ``p``, as it is before the first step."""
         return {}
 
-    def update(self, p: Tensor, g: Tensor, lr: Tensor, slots: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+    def update(
+        self, p: Tensor, g: Tensor, lr: Tensor, slots: dict[str, Tensor], *_: Any, **options: Any
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """The new value of ``p`` with gradient ``g``, and those of its slots. Nothing is recorded while it runs.
 
         ``lr`` is a 0-d tensor of p's dtype, on p's device. Values keep their dtypes, shapes and devices.
         """
-        raise NotImplementedError(
-            f"optimizer {type(self).__name__} has no rule: write def update(self, p, g, lr, slots)"
-        )
+        rule = type(self).rule  # by self it would be a bound method
+        if rule is None:
+            raise NotImplementedError(
+                f"optimizer {type(self).__name__} has no rule: write def update(self, p, g, lr, slots)"
+            )
+        order = rule.op.arrays[3:]
+        made = rule(p, g, lr, *map(slots.get, order), **options)
+        new, *kept = made if order else (made,)
+        return new, {name: value for name, value in zip(order, kept, strict=True) if name in slots}
 
     # -- what a user calls -------------------------------------------------------------------------------------------
+
+    def add_group(self, params: Any, **options: Any) -> None:
+        """Update these parameters, too, with an ``lr`` and options of their own; those not given are the optimizer's.
+
+        >>> import jitrench_core as jt
+        >>> import jitrench_optim as optim
+        >>> a, b = jt.tensor([1.0], requires_grad=True), jt.tensor([2.0], requires_grad=True)
+        >>> optimizer = optim.SGD([a], lr=0.1, momentum=0.9)
+        >>> optimizer.add_group([b], lr=0.01)
+        >>> [(group.lr.item(), group.options["momentum"]) for group in optimizer.groups]
+        [(0.1, 0.9), (0.01, 0.9)]
+        """
+        self._refuse(options.keys() - self._defaults.keys(), list(self._defaults))
+        own = self._defaults | options
+        lr = own.pop("lr")
+        self.check(**own)
+        who = type(self).__name__
+        group = Group(who, params, lr, own)
+        taken = {p for other in self.groups for p in other.params}
+        for name, p, (dtype, _) in zip(group.names, group.params, group.kinds, strict=True):
+            if p in taken:
+                raise OptimizerError(f"{who}: the parameter {name!r} is in an earlier group, too")
+            if dtype.kind not in self.dtypes:
+                raise DTypeError(f"{who} takes real parameters; {name!r} is {dtype}")
+        rule = type(self).rule
+        order = () if rule is None else rule.op.arrays[3:]
+        with no_grad():
+            for p in group.params:
+                slots = self.slots(p, **own)
+                group.slots.append(slots)
+                group._plans.append(_Plan.of(p, slots, order))
+        self.groups.append(group)
 
     @property
     def parameters(self) -> list[Tensor]:
         """The Tensors that ``step`` updates, each once."""
-        return list(self._slots)
+        return [p for group in self.groups for p in group.params]
 
     @property
     def lr(self) -> Tensor:
-        """The learning rate, a 0-d float64 tensor. Assigning a number sets it: ``optimizer.lr = 0.01``."""
-        return self._lr
+        """The first group's learning rate, a 0-d float64 tensor. Assigning a number sets that of all groups: ``optimizer.lr = 0.01``."""
+        return self.groups[0].lr
 
     @lr.setter
     def lr(self, value: float | Tensor) -> None:
-        self._check_lr(value)
-        with no_grad():
-            assign(self._lr, asarray(asarray(value), dtype=float64, device=self._lr.device))
+        for group in self.groups:
+            group.lr = value
 
     def step(self) -> None:
         """Update every parameter that has a gradient, by its ``.grad``; one without is left as it is.
@@ -118,57 +233,248 @@ class Optimizer:
         Raises ``GradientError`` where no parameter has a gradient, and ``OptimizerError`` for a rule that returns other slots than
         it began with.
         """
+        by_op = type(self).rule is not None and type(self).update is Optimizer.update
         moved = False
-        rates: dict[tuple[DType, Device], Tensor] = {}
         with no_grad():
-            for (p, slots), kind in zip(self._slots.items(), self._kinds, strict=True):
-                g = p.grad if p.requires_grad else None  # it may have been frozen since
-                if g is None:
-                    continue
-                moved = True
-                rate = rates.get(kind)
-                if rate is None:
-                    rate = rates[kind] = asarray(self._lr, dtype=kind[0], device=kind[1])
-                new, kept = self.update(p, g, rate, slots)
-                if kept.keys() != slots.keys():
-                    raise OptimizerError(
-                        f"the rule of {type(self).__name__} returned the slots {', '.join(kept) or 'none'}; expected "
-                        f"{', '.join(slots) or 'none'}, as slots() made them"
-                    )
-                assign(p, new)
-                for name, value in kept.items():
-                    assign(slots[name], value)
+            for group in self.groups:
+                moved = (self._by_op(group) if by_op else self._by_update(group)) or moved
         if not moved:
             raise GradientError(
                 f"{type(self).__name__}.step(): no parameter has a gradient; call backward() on the loss first"
             )
 
+    def _by_op(self, group: Group) -> bool:
+        """The update of a group by the op ``rule``: its kernel is called as it is, since nothing is recorded."""
+        op = type(self).rule.op
+        kernels = op.kernels
+        # A call by ten names takes a microsecond more than one by none.
+        options = {name: value for name, value in group.options.items() if value != op.attrs[name]}
+        if donates := "donated" in op.attrs:
+            options["donated"] = True
+        first = group.lr.device
+        moved = False
+        for p, slots, device, inputs, arrays, outputs in group._plans:
+            g = p.grad if p.node is not None else None  # it may have been frozen since
+            if g is None:
+                continue
+            moved = True
+            lr = group._lr if device is first else group._lr.to(device)
+            if type(g.data) is not type(p.data) or owner(type(p.data)).depth:
+                self._update(p, g, lr, slots, group.options)
+                continue
+            if donates:
+                for x in arrays:
+                    if _holders(x) != ALONE:  # a graph, a view or a snapshot that somebody keeps stays as it is
+                        assign(x, asarray(x, copy=True))
+            made = kernels[type(p.data)](
+                p.data, g.data, lr.data, *[x if x is None else x.data for x in inputs], **options
+            )
+            for i, x in outputs:
+                y = made[i] if inputs else made
+                if y is not x.data:
+                    assign(x, Tensor(y))
+        return moved
+
+    def _by_update(self, group: Group) -> bool:
+        """The update of a group by the method ``update``."""
+        rates: dict[tuple[DType, Device], Tensor] = {}
+        moved = False
+        for p, slots, kind in zip(group.params, group.slots, group.kinds, strict=True):
+            g = p.grad if p.node is not None else None
+            if g is None:
+                continue
+            moved = True
+            lr = rates.get(kind)
+            if lr is None:
+                lr = rates[kind] = asarray(group.lr, dtype=kind[0], device=kind[1])
+            self._update(p, g, lr, slots, group.options)
+        return moved
+
+    def _update(self, p: Tensor, g: Tensor, lr: Tensor, slots: dict[str, Tensor], options: dict[str, Any]) -> None:
+        new, kept = self.update(p, g, lr, slots, **options)
+        if kept.keys() != slots.keys():
+            raise OptimizerError(
+                f"the rule of {type(self).__name__} returned the slots {', '.join(kept) or 'none'}; expected "
+                f"{', '.join(slots) or 'none'}, as slots() made them"
+            )
+        assign(p, new)
+        for name, value in kept.items():
+            assign(slots[name], value)
+
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
-        for p in self._slots:
-            p.zero_grad()
+        for group in self.groups:
+            for p in group.params:
+                p.zero_grad()
+
+    # -- its state ---------------------------------------------------------------------------------------------------
 
     def state(self) -> dict[str, Any]:
         """The optimizer's own Tensors: ``"lr"``, and ``"slots"``, a tree like the parameters with a dict of slots for each.
 
-        A Tensor that occurs twice among the parameters has its slots at each place.
+        A Tensor that occurs twice among the parameters has its slots at each place. Of several groups there is a list, ``"groups"``.
         """
-        return {"lr": self._lr, "slots": flatten(self._params)[1]([self._slots.get(p, {}) for p in self._leaves])}
+        states = [group.state() for group in self.groups]
+        return states[0] if len(states) == 1 else {"groups": states}
 
-    def _check_lr(self, lr: Any) -> None:
-        if not isinstance(lr, bool) and isinstance(lr, Real):
-            good = 0 <= float(lr) < math.inf
-        else:
-            good = getattr(lr, "shape", None) == () and 0 <= float(lr) < math.inf
-        if not good:
-            raise OptimizerError(f"{type(self).__name__}: lr must be a finite number, 0 or above; got {lr!r:.60}")
+    def state_dict(self) -> dict[str, Any]:
+        """What ``load_state_dict`` needs to go on bit for bit: nested dicts and lists of Tensors, numbers and strings.
 
-    def _refuse(self, unknown: Iterable[str]) -> None:
+        For each group the ``"lr"``, the ``"options"``, the names of its ``"params"`` and the ``"slots"`` of each. It is a snapshot: steps that
+        follow do not change it.
+        """
+        return {
+            "optimizer": type(self).__name__,
+            "groups": [
+                {
+                    "lr": group.lr.item(),
+                    "options": dict(group.options),
+                    "params": list(group.names),
+                    "slots": [{name: x.detach() for name, x in slots.items()} for slots in group.slots],
+                }
+                for group in self.groups
+            ],
+        }
+
+    def load_state_dict(self, state: Any) -> None:
+        """Go on from what ``state_dict`` returned: the learning rates, options and slots are set, the parameters are not.
+
+        Groups are matched by position, parameters by name, or by position where one side's names are only numbers. A list may have
+        become a dict with the keys "0", "1", ..., and a number a 0-d Tensor, as files keep them.
+
+        Raises ``OptimizerError`` with all that does not fit, and then changes nothing.
+        """
+        who = type(self).__name__
+        if not isinstance(state, Mapping) or "groups" not in state:
+            raise OptimizerError(f"{who}.load_state_dict() takes what state_dict() returned; got {_shown(state)}")
+        kind = state.get("optimizer", who)
+        if kind != who:
+            raise OptimizerError(f"{who}.load_state_dict(): this is the state of {kind}")
+        saved = _listed(state["groups"])
+        if len(saved) != len(self.groups):
+            raise OptimizerError(
+                f"{who}.load_state_dict(): the state has {len(saved)} groups, and the optimizer {len(self.groups)}"
+            )
+        wrong: list[str] = []
+        plans: list[tuple[Tensor, Tensor]] = []
+        settings: list[tuple[Group, Any, dict[str, Any]]] = []
+        for i, (group, given) in enumerate(zip(self.groups, saved, strict=True)):
+            options = {name: _plain(value) for name, value in dict(given.get("options", {})).items()}
+            for name in options.keys() ^ group.options.keys():
+                wrong.append(f"group {i}: the option {name!r} is {'unknown' if name in options else 'missing'}")
+            lr = _plain(given.get("lr"))
+            try:
+                _check_lr(who, lr)
+                self.check(**{name: value for name, value in options.items() if name in group.options})
+            except OptimizerError as e:
+                wrong.append(f"group {i}: {e}")
+            settings.append((group, lr, options))
+            plans += self._fit(i, group, given, wrong)
+        if wrong:
+            raise OptimizerError(f"{who}.load_state_dict(): the state does not fit:\n  " + "\n  ".join(wrong))
+        with no_grad():
+            for group, lr, options in settings:
+                group.lr = lr
+                group.options.update(options)
+            for slot, value in plans:
+                assign(slot, value)
+
+    def _fit(self, i: int, group: Group, given: Mapping[str, Any], wrong: list[str]) -> list[tuple[Tensor, Tensor]]:
+        """Each slot of a group with its saved value; what does not fit is noted in ``wrong``."""
+        theirs, values = [str(name) for name in _listed(given.get("params", []))], _listed(given.get("slots", []))
+        numbers = [str(k) for k in range(len(group.names))]
+        if len(values) != len(theirs):
+            wrong.append(f"group {i}: {len(theirs)} parameters are named, and {len(values)} have slots")
+            return []
+        if set(theirs) != set(group.names):
+            if len(theirs) != len(group.names) or numbers not in (theirs, group.names):
+                for names_, verb in ((group.names, "missing"), (theirs, "unknown")):
+                    other = theirs if verb == "missing" else group.names
+                    wrong += [f"group {i}: the parameter {name!r} is {verb}" for name in names_ if name not in other]
+                return []
+            theirs = group.names
+        found = dict(zip(theirs, values, strict=True))
+        plan = []
+        for name, slots in zip(group.names, group.slots, strict=True):
+            if odd := sorted(slots.keys() ^ found[name].keys()):
+                wrong.append(f"{name}: expected the slots {', '.join(slots) or 'none'}; differing: {', '.join(odd)}")
+                continue
+            for key, slot in slots.items():
+                value = asarray(found[name][key], device=slot.device).detach()
+                if (value.shape, value.dtype) != (slot.shape, slot.dtype):
+                    wrong.append(f"{name}.{key} is {value.dtype} {value.shape}; expected {slot.dtype} {slot.shape}")
+                else:
+                    plan.append((slot, value))
+        return plan
+
+    def _refuse(self, unknown: Iterable[str], known: list[str] | None = None) -> None:
         """Options that the rule does not have."""
         from inspect import signature
 
-        known = [p.name for p in signature(type(self)).parameters.values() if p.kind is not p.VAR_KEYWORD]
-        for name in unknown:
+        if known is None:
+            known = [
+                p.name
+                for p in signature(type(self)).parameters.values()
+                if p.kind is not p.VAR_KEYWORD and p.name not in ("params", "options")
+            ]
+        for name in sorted(unknown):
             raise OptimizerError(
-                f"{type(self).__name__} has no option {name!r}; it has {', '.join(known[1:])}.{suggest(name, known[1:])}"
+                f"{type(self).__name__} has no option {name!r}; it has {', '.join(known)}.{suggest(name, known)}"
             )
+
+
+# -- donation ---------------------------------------------------------------------------------------------------------
+
+
+# Where Python does not count references, NaN, which equals nothing: every array counts as shared, and is copied.
+getrefcount: Any = getattr(sys, "getrefcount", lambda array: math.nan)
+
+
+def _holders(x: Tensor) -> float:
+    """How many references there are to the array of ``x``: a graph that saved it, a view of it and a snapshot each hold one."""
+    return getrefcount(x.data)  # type: ignore[no-any-return]
+
+
+# What it says of an array that one Tensor alone holds: versions of Python differ.
+ALONE = _holders(Tensor([]))
+
+
+# -- checks -----------------------------------------------------------------------------------------------------------
+
+
+def _check_lr(who: str, lr: Any) -> None:
+    if not isinstance(lr, bool) and isinstance(lr, Real):
+        good = 0 <= float(lr) < math.inf
+    else:
+        good = getattr(lr, "shape", None) == () and 0 <= float(lr) < math.inf
+    if not good:
+        raise OptimizerError(f"{who}: lr must be a finite number, 0 or above; got {lr!r:.60}")
+
+
+def _check_parameter(who: str, name: str, p: Any) -> None:
+    if type(p) is not Tensor:
+        raise DTypeError(f"{who} takes a tree of Tensors; {f'{name!r} is' if name else 'got'} a {type(p).__name__}")
+    if not p.is_leaf:
+        called = name or p.name
+        raise GradientError(
+            f"{who}: {f'the tensor {called!r}' if called else 'this tensor'} was computed, so it never has a .grad: pass the "
+            f"leaf it was computed from"
+        )
+
+
+# -- a state as files keep it -----------------------------------------------------------------------------------------
+
+
+def _listed(x: Any) -> list[Any]:
+    return [x[str(i)] for i in range(len(x))] if isinstance(x, Mapping) else list(x)
+
+
+def _plain(x: Any) -> Any:
+    """A number of what may have become a 0-d Tensor, a tuple of what may have become a list."""
+    if type(x) is Tensor:
+        return x.item()
+    return tuple(map(_plain, x)) if isinstance(x, (list, tuple)) else x
+
+
+def _shown(x: Any) -> str:
+    return f"a dict with the keys {list(x)[:5]}" if isinstance(x, Mapping) else f"a {type(x).__name__}"

@@ -1,11 +1,9 @@
-"""Optimizers: the base class, and each rule against PyTorch's steps (tests/data/make_optim_reference.py)."""
+"""Optimizers: the base class. The rules are in test_optimizers.py."""
 
 from __future__ import annotations
 
 import copy
-import json
 from collections import namedtuple
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,8 +11,6 @@ import pytest
 import jitrench_core as jt
 import jitrench_optim as optim
 from jitrench_core.optimizer import OptimizerError
-
-REFERENCE = json.loads((Path(__file__).parent / "data" / "optim_reference.json").read_text())
 
 
 class Sign(jt.Optimizer):
@@ -32,27 +28,6 @@ def descend(optimizer, x, steps=1):
 
 
 # -- the rules --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", REFERENCE["cases"])
-def test_each_step_is_pytorchs(name, T, close):
-    case = REFERENCE["cases"][name]
-    data = {key: T(value) for key, value in REFERENCE["data"].items()}
-    weight, bias = (T(REFERENCE["data"][key], requires_grad=True) for key in ("weight", "bias"))
-    options = dict(case["options"])
-    every = options.pop("bias_every", 1)
-    options = {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
-    optimizer = jt.registry.optimizers[case["optimizer"]]({"weight": weight, "bias": bias}, **options)
-    for step in range(1, REFERENCE["steps"] + 1):
-        optimizer.zero_grad()
-        scores = data["x"] @ weight.mT
-        if (step - 1) % every == 0:
-            scores = scores + bias
-        jt.mean(jt.square(jt.tanh(scores) - data["y"])).backward()
-        optimizer.step()
-        if str(step) in case["after"]:
-            close(weight, case["after"][str(step)]["weight"], tol=1e-12)
-            close(bias, case["after"][str(step)]["bias"], tol=1e-12)
 
 
 @pytest.mark.parametrize("kind", ["SGD", "Adam"])
@@ -187,7 +162,7 @@ def test_a_step_writes_into_the_same_tensors_and_records_nothing(T):
     assert all(value is slots[name] for name, value in optimizer.state()["slots"][0].items())
     assert slots["steps"].item() == 2.0
     assert not any(value.requires_grad for value in slots.values())
-    assert x.data is not before  # no array is written behind a graph
+    assert x.data is not before  # this test holds it
 
 
 def test_a_graph_that_lives_across_a_step_keeps_its_values(T):
@@ -298,6 +273,6 @@ def test_every_kind_of_bad_learning_rate(T):
 
 def test_an_optimizer_that_is_not_there():
     with pytest.raises(
-        AttributeError, match=r"no attribute 'AdamW'. It has SGD and Adam; others are subclasses of jt\.Optimizer"
+        AttributeError, match=r"no attribute 'AdaBelief'. It has SGD, Adam, .*; others are subclasses of jt\.Optimizer"
     ):
-        optim.AdamW
+        optim.AdaBelief

@@ -18,21 +18,96 @@ from typing import TYPE_CHECKING, Any
 
 from jitrench_core import hookimpl
 
-from .rules import SGD, Adam
+from .averaging import EMA, SWA
+from .clipping import clip_by_norm, clip_grad_norm, clip_grad_value, global_norm, grad_norm
+from .kernels.numpy import KERNELS
+from .lbfgs import LBFGS, Minimum
+from .rules import (
+    LAMB,
+    OPTIMIZERS,
+    SGD,
+    STEPS,
+    Adadelta,
+    Adafactor,
+    Adagrad,
+    Adam,
+    Adamax,
+    AdamW,
+    AMSGrad,
+    Lion,
+    Muon,
+    NAdam,
+    RAdam,
+    RMSprop,
+)
+from .schedules import (
+    ChainedScheduler,
+    ConstantLR,
+    CosineAnnealingLR,
+    CosineAnnealingWarmRestarts,
+    CyclicLR,
+    ExponentialLR,
+    LambdaLR,
+    LinearLR,
+    MultiStepLR,
+    OneCycleLR,
+    PolynomialLR,
+    ReduceLROnPlateau,
+    Schedule,
+    SequentialLR,
+    StepLR,
+    WarmupCosineLR,
+)
 
 __version__ = "0.1.0"
 
-__all__ = ["SGD", "Adam"]
+__all__ = ["SGD", "Adam", "AdamW", "AMSGrad", "NAdam", "RAdam", "Adamax", "LAMB"]
+__all__ += ["RMSprop", "Adagrad", "Adadelta", "Lion", "Muon", "Adafactor"]
+
+__all__ += ["LBFGS", "Minimum", "EMA", "SWA"]
+__all__ += ["clip_by_norm", "clip_grad_norm", "clip_grad_value", "global_norm", "grad_norm"]
+__all__ += [
+    "ChainedScheduler",
+    "ConstantLR",
+    "CosineAnnealingLR",
+    "CosineAnnealingWarmRestarts",
+    "CyclicLR",
+    "ExponentialLR",
+    "LambdaLR",
+    "LinearLR",
+    "MultiStepLR",
+    "OneCycleLR",
+    "PolynomialLR",
+    "ReduceLROnPlateau",
+    "Schedule",
+    "SequentialLR",
+    "StepLR",
+    "WarmupCosineLR",
+]
 
 if not TYPE_CHECKING:  # a type checker knows the names that are
 
     def __getattr__(name: str) -> object:
         raise AttributeError(
-            f"module {__name__!r} has no attribute {name!r}. It has {' and '.join(__all__)}; others are subclasses of jt.Optimizer"
+            f"module {__name__!r} has no attribute {name!r}. It has {', '.join(__all__)}; others are subclasses of jt.Optimizer"
         )
 
 
 @hookimpl
 def register_optimizers(register: Any) -> None:
-    register(SGD)
-    register(Adam)
+    for cls in OPTIMIZERS:
+        register(cls)
+    register(LBFGS)
+
+
+@hookimpl
+def register_ops(register: Any) -> None:
+    for step in STEPS:
+        register(step)
+
+
+@hookimpl
+def register_kernels(register: Any) -> None:
+    for step in STEPS:
+        if kernel := KERNELS.get(step.op.name):
+            register(step.op.name, "numpy", kernel(step.op.forward))

@@ -1,0 +1,1 @@
+"""Kernels, a file a backend."""
