@@ -1,159 +1,635 @@
 """``Layer``: a part of a network that owns parameters, whose shapes follow from its input.
 
-A layer declares a parameter where it uses it, by ``self.parameter(name, shape, init)``. Where the tensor comes from is
-decided by the ``Scope`` that is open: one with a generator makes what is missing, one without only reads its tree.
-``jitrench_nn.init`` and ``jitrench_nn.apply`` open one each, so that a plain function that calls layers is a model.
+A layer declares a parameter where it uses it, by ``self.parameter(name, shape, init)``. There are two ways to run it.
+Called by itself, a layer keeps its tensors, and makes them at its first call. Inside a ``Scope`` it finds them in that scope's tree;
+``jitrench_nn.init`` and ``jitrench_nn.apply`` open one each, so that a plain function that calls layers is a model, too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from contextvars import ContextVar, Token
-from copy import copy
+import sys
+import warnings
+from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias, final
+from inspect import Parameter, signature
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple, Never
+from weakref import finalize
 
-from .backend import active
-from .errors import DTypeError, JITrenchError, NotFoundError, ShapeError, suggest
-from .ops.creation import tensor
-from .tensor import Tensor
-from .transforms.checkpointing import surroundings
+from .dtypes import dtype as as_dtype
+from .dtypes import float64
+from .errors import DTypeError, NotFoundError, ShapeError, suggest
+from .graph import Leaf, no_grad
+from .ops.creation import asarray, tensor
+from .random import Generator, default_generator
+from .scope import Frame, Initializer, LayerError, Place, Scope, Tree, checked, frame
+from .tensor import Tensor, assign
 
 if TYPE_CHECKING:
-    from .random import Generator
+    from collections.abc import Iterable
+    from types import CodeType, FrameType
 
-# Parameters by name, and the trees of the layers inside: {"Linear_1": {"weight": Tensor, "bias": Tensor}}.
-Tree: TypeAlias = dict[str, Any]
-Initializer: TypeAlias = Callable[["Generator", tuple[int, ...], Any], Tensor]
+__all__ = ["Layer", "LayerError", "LoadedKeys", "Scope", "as_tensors", "explain_input", "shown"]
 
 
-class LayerError(JITrenchError, RuntimeError):
-    """A layer that is made or called wrongly, runs where it has no parameters, or has some that belong to another model."""
+class LoadedKeys(NamedTuple):
+    """What ``load_state_dict(strict=False)`` left out: names of the model that did not come, and names that it does not have."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+
+_NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 class Layer:
     """The base class of layers. A subclass writes ``forward``, and declares each parameter where it uses it.
 
-    A parameter is a leaf Tensor that the layer owns. All mutable state of a layer is Tensors: its parameters, and
-    those declared with ``trainable=False``, which are written by ``jitrench_core.tensor.assign`` only. ``name`` is the
-    layer's key among the parameters; without it, that is the attribute that holds the layer in a layer around it, else
-    the class's name and a number, ``"Linear_1"``. A layer called twice uses the same parameters twice.
+    A parameter is a leaf Tensor that the layer owns. All mutable state of a layer is Tensors: its parameters, and its buffers,
+    which no gradient reaches and which are written by ``jitrench_core.tensor.assign`` only. A leaf that requires a gradient is a parameter
+    when it is assigned to an attribute; ``register_buffer`` does the same for state. A layer in an attribute, or in a list, tuple or dict there, is a part
+    of this one, under the attribute's name, or its own ``name``. A layer called twice uses the same parameters twice.
 
     >>> import jitrench_core as jt
     >>> class Scale(jt.Layer):
     ...     def forward(self, x):
     ...         return x * self.parameter("scale", x.shape[-1:], lambda generator, shape, dtype: jt.ones(shape, dtype=dtype))
+    >>> layer = Scale()
+    >>> layer(jt.tensor([1.0, 2.0]))
+    Tensor([1., 2.], requires_grad=True)
+    >>> layer.scale
+    Tensor([1., 1.], name='scale', requires_grad=True)
     >>> with Scope({"Scale_1": {"scale": jt.tensor([2.0, 3.0])}}):
-    ...     Scale()(jt.tensor([1.0, 1.0]))
+    ...     layer(jt.tensor([1.0, 1.0]))
     Tensor([2., 3.])
     """
 
     name: str | None = None
 
+    # Read-only until there is something to hold, since a subclass need not call __init__.
+    _tensors: Mapping[str, Tensor] = _NONE
+    _pending: Mapping[str, Tensor] = _NONE  # loaded before the first call
+    _buffers: tuple[str, ...] = ()
+    _training: bool = True
+    _placing: tuple[Any, Any] = (None, None)  # dtype and device, said before the first call
+    # None before the first call; then the dtype of the floating-point tensors, as their arrays have it, or False where there
+    # are none.
+    _kind: Any = None
+
     def __init__(self, *, name: str | None = None) -> None:
         if name is not None:
             self.name = name
+
+    # -- what a subclass writes, and calls ----------------------------------------------------------------------------
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the layer computes."""
         raise NotImplementedError(f"layer {type(self).__name__} has no forward: write def forward(self, x)")
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        frame = _frame.get()
-        if frame is None:
-            try:
-                return self.forward(*args, **kwargs)
-            except AttributeError as e:
-                explain_input(e, args, self.label)
-                raise
-        inner = frame.inner(self, args)
-        token = _frame.set(inner)
-        try:
-            return inner.bind().forward(*args, **kwargs)
-        except AttributeError as e:
-            explain_input(e, args, inner.path)
-            raise
-        finally:
-            _frame.reset(token)
-
     def parameter(self, name: str, shape: tuple[int, ...], init: Initializer, *, trainable: bool = True) -> Tensor:
         """The layer's tensor ``name``, of ``shape``; ``init(generator, shape, dtype)`` makes its first value.
 
-        Call it in ``forward``. ``trainable=False`` is for state that no gradient reaches, such as running statistics.
-        Raises ``LayerError`` outside a ``Scope``, ``NotFoundError`` for a parameter that is missing, ``ShapeError``
+        Call it in ``forward``. ``trainable=False`` is ``buffer``. Raises ``NotFoundError`` for a parameter that a scope lacks, ``ShapeError``
         where it has another shape, and ``DTypeError`` where a floating-point input of the layer has another dtype.
         """
-        frame = _frame.get()
-        if frame is None or frame.runs is not self:
-            found: Any = self._held(name, frame)
-            inputs: tuple[Any, ...] = ()
-        else:
-            frame.used.add(name)
-            found = frame.tree.get(name)
-            inputs = frame.inputs
-            if found is None and frame.scope.generator is not None:
-                found = frame.tree[name] = frame.make(name, tuple(shape), init, trainable)
-        if type(found) is not Tensor or found.data.shape != shape:
-            self._check(found, name, tuple(shape), frame)
-        for x in inputs:
-            if type(x) is Tensor and x.data.dtype is not found.data.dtype:
-                _check_dtype(x, found, self.label)
-        return found  # type: ignore[no-any-return]
-
-    @property
-    def label(self) -> str:
-        """How errors name this layer: its path among the parameters while it runs, else its class."""
-        frame = _frame.get()
-        return frame.path if frame is not None and frame.runs is self else self.name or type(self).__name__
-
-    def state(self) -> Tree:
-        """The Tensors that this object itself holds as attributes, and those of the layers it holds, as a tree.
-
-        A functional model's state is the tree that ``jitrench_nn.init`` returns.
-        """
-        tree: Tree = {}
-        for key, value in vars(self).items():
-            if type(value) is Tensor:
-                tree[key] = value
-            elif isinstance(value, Layer) and (inner := value.state()):
-                tree[key] = inner
-        return tree
-
-    def _held(self, name: str, frame: _Frame | None) -> Any:
-        """A tensor held as an attribute; a layer that has none cannot run here."""
-        found = vars(self).get(name)
-        if found is None and frame is not None:
+        current = frame.get()
+        if current is None:
+            mine = self._tensors.get(name)
+            if mine is None:
+                return self._late(name, tuple(shape), init, trainable)
+            if mine.data.shape != shape:
+                self._check(mine, name, tuple(shape), None)
+            return mine
+        if current.layer is not self:
             raise LayerError(
                 f"{self.label}: call the layer itself, not its forward(), so that its parameters are found"
             )
-        if found is None:
-            raise LayerError(
-                f"{self.label} has no parameters here: a model made of functions runs by nn.init(model, (None, 3)), which "
-                f"makes its parameters, and nn.apply(model, params, x); do not call model(x) directly"
-            )
+        place = current.place
+        place.used.add(name)
+        found: Any = place.tree.get(name)
+        if found is None and current.scope.generator is not None:
+            found = place.tree[name] = self._make(current.scope, place, name, tuple(shape), init, trainable)
+        if type(found) is not Tensor or found.data.shape != shape:
+            self._check(found, name, tuple(shape), current)
+        for x in current.inputs:
+            if type(x) is Tensor and x.data.dtype is not found.data.dtype:
+                _check_dtype(x, found, self.label)
         return found
 
-    def _check(self, found: Any, name: str, shape: tuple[int, ...], frame: _Frame | None) -> None:
+    def buffer(self, name: str, shape: tuple[int, ...], init: Initializer) -> Tensor:
+        """As ``parameter``, for state that no gradient reaches, such as running statistics.
+
+        Write it where ``self.training``, by ``with jt.no_grad(): assign(buffer, value)``.
+        """
+        return self.parameter(name, shape, init, trainable=False)
+
+    @property
+    def training(self) -> bool:
+        """Whether the layer runs to be trained: as ``nn.apply(train=)`` says, else as ``train()`` or ``eval()`` did."""
+        current = frame.get()
+        return self._training if current is None or current.scope.train is None else current.scope.train
+
+    @property
+    def generator(self) -> Generator:
+        """Where the layer's random numbers come from: ``nn.apply(rng=)``, else the default generator of ``jt.random``.
+
+        Raises ``LayerError`` in ``nn.apply`` without ``rng=``.
+        """
+        current = frame.get()
+        if current is None or current.scope.train is None:
+            return default_generator()
+        if current.scope.rng is None:
+            raise LayerError(
+                f"{self.label} draws random numbers: pass a generator or a seed, nn.apply(model, params, x, train=True, rng=0)"
+            )
+        return current.scope.rng
+
+    @property
+    def label(self) -> str:
+        """How errors name this layer: its path among the parameters, where that is known, else its class."""
+        current = frame.get()
+        if current is not None and current.layer is self:
+            return current.place.label
+        for x in self._tensors.values():
+            path = (x.name or "").rpartition(".")[0]
+            if path:
+                return path
+        return self.name or type(self).__name__
+
+    def extra_repr(self) -> str:
+        """What stands in the parentheses of the repr: the arguments that make such a layer, without those that have their default.
+
+        An argument is looked up in the attribute of its name, or of its name after ``with_``; one that is in none is left out.
+        """
+        parts = []
+        for p in signature(type(self)).parameters.values():
+            held = f"with_{p.name}" if f"with_{p.name}" in vars(self) else p.name
+            value = getattr(self, held, p.default)
+            if p.kind in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD) or value is Parameter.empty:
+                continue
+            if p.default is Parameter.empty:
+                parts.append(shown(value))
+            elif shown(value) != shown(p.default):  # not ==, which Tensors and copies of a partial have not
+                parts.append(f"{p.name}={shown(value)}")
+        return ", ".join(parts)
+
+    # -- running ------------------------------------------------------------------------------------------------------
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        current = frame.get()
+        if current is not None:
+            return self._inside(current, args, kwargs)
+        kind = self._kind
+        if kind is None:
+            return self._first(args, kwargs)
+        for x in args:
+            if type(x) is not Tensor:
+                args = as_tensors(args)
+                break
+        if kind is not False:
+            for x in args:
+                if type(x) is Tensor and x.data.dtype is not kind:
+                    self._other_dtype(x)
+        try:
+            return self.forward(*args, **kwargs)
+        except AttributeError as e:
+            explain_input(e, args, self.label)
+            raise
+
+    def _inside(self, current: Frame, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run in a scope."""
+        inner = current.enter(self, args)
+        token = frame.set(inner)
+        try:
+            return self.forward(*args, **kwargs)
+        except AttributeError as e:
+            explain_input(e, args, inner.place.label)
+            raise
+        finally:
+            frame.reset(token)
+
+    def _first(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The first call, which makes what is missing: in a scope whose tree is then handed out to the layers."""
+        args = as_tensors(args)
+        given = [x for x in (*args, *kwargs.values()) if type(x) is Tensor]
+        dtype, device = self._placing
+        if dtype is None:
+            dtype = next((x.dtype for x in given if x.dtype.kind == "f"), float64)
+        if device is None and given:
+            device = given[0].device
+        tree = self.state()
+        scope = Scope(
+            tree, generator=default_generator(), dtype=dtype, device=device, model=self, train=None, levels=()
+        )
+        for x in given:
+            self._other_dtype(x)
+        with scope:
+            result = self(*args, **kwargs)
+            made = [(p.owner, p.tree) for p in scope.places if p.owner is not None]
+        own = {id(layer) for _, layer in self.walk()}
+        for layer, tree in made:
+            if id(layer) not in own and any(type(x) is Tensor for x in tree.values()):
+                raise LayerError(
+                    f"{type(self).__name__}.forward makes a {type(layer).__name__} of its own, whose parameters would be lost: make "
+                    f"layers in __init__, as attributes, or run the model by nn.init(model, shape) and nn.apply(model, params, x)"
+                )
+        for layer, tree in made:
+            layer._keep({name: x for name, x in tree.items() if type(x) is Tensor})
+        if any(layer._tensors for _, layer in self.walk()):
+            calls = sys._getframe(2)
+            finalize(self, _warn_if_lost, type(self).__name__, calls.f_code, calls.f_lineno).atexit = False
+        return result
+
+    def _keep(self, tensors: dict[str, Tensor]) -> None:
+        unused = self._pending.keys() - tensors.keys()
+        if unused:
+            raise LayerError(
+                f"{self.label} was given {', '.join(map(repr, sorted(unused)))} by load_state_dict, and has only "
+                f"{', '.join(map(repr, tensors)) or 'no parameters'}"
+            )
+        if tensors:
+            self._tensors = tensors
+        self.__dict__.pop("_pending", None)
+        self._kind = self._kind_of()
+
+    def _kind_of(self) -> Any:
+        floats = (x.data.dtype for x in self._tensors.values() if x.dtype.kind == "f")
+        return next(floats, False)
+
+    def _other_dtype(self, x: Tensor) -> None:
+        """An input whose arrays have another dtype than the parameters."""
+        for p in self._tensors.values():
+            _check_dtype(x, p, self.label)
+
+    def _make(
+        self, scope: Scope, place: Place, name: str, shape: tuple[int, ...], init: Initializer, trainable: bool
+    ) -> Tensor:
+        """A new tensor of this layer."""
+        if not trainable and name not in self._buffers:
+            self._buffers += (name,)
+        held = self._pending.get(name) if scope.train is None else None
+        if held is not None:
+            if tuple(held.shape) != shape:
+                self._check(held, name, shape, None)
+            init = _same(held)
+        return scope.make(place, name, shape, init, trainable)
+
+    def _late(self, name: str, shape: tuple[int, ...], init: Initializer, trainable: bool) -> Tensor:
+        """A parameter that the first call did not ask for."""
+        if self._kind is None:
+            raise LayerError(f"{self.label} has no {name!r} yet: call the layer itself, not its forward()")
+        alike = next(iter(self._tensors.values()), None)
+        scope = Scope(
+            {},
+            generator=default_generator(),
+            dtype=float64 if alike is None else alike.dtype,
+            device=None if alike is None else alike.device,
+            train=None,
+        )
+        place = scope.place(None, "", scope.tree)
+        place.owner = self
+        made = self._make(scope, place, name, shape, init, trainable)
+        self._tensors = {**self._tensors, name: made}
+        self._kind = self._kind_of()
+        return made
+
+    def _check(self, found: Any, name: str, shape: tuple[int, ...], current: Frame | None) -> Never:
         """Why ``found`` cannot be the parameter."""
         if found is None:
-            keys = list(frame.tree) if frame is not None else []
+            keys = list(current.place.tree) if current is not None else []
             raise NotFoundError(
                 f"{self.label} needs a parameter {name!r} of shape {shape}, which params lack; "
                 + (
                     f"under {self.label!r} they hold {', '.join(map(repr, keys))}.{suggest(name, keys)}"
-                    if keys or frame is None
-                    else frame.siblings()
+                    if keys or current is None
+                    else self._siblings(current)
                 )
             )
         if type(found) is not Tensor:
             raise LayerError(f"{self.label}: the parameter {name!r} is a {type(found).__name__}; expected a Tensor")
-        if found.shape != shape:
-            came = ", ".join(str(x.shape) for x in frame.inputs if type(x) is Tensor) if frame is not None else ""
-            raise ShapeError(
-                f"{self.label}: expected {name!r} of shape {shape}{f' for an input of shape {came}' if came else ''}, got "
-                f"{found.shape}: pass an input like the one the parameters were made for, or make them anew by nn.init"
+        came = "" if current is None else ", ".join(str(x.shape) for x in current.inputs if type(x) is Tensor)
+        raise ShapeError(
+            f"{self.label}: expected {name!r} of shape {shape}{f' for an input of shape {came}' if came else ''}, got "
+            f"{found.shape}: pass an input like the one the parameters were made for, or make them anew by nn.init"
+        )
+
+    def _siblings(self, current: Frame) -> str:
+        """What the whole tree holds, for an error about a layer that it lacks."""
+        tree = current.scope.tree
+        if not tree:
+            return "they are empty: make them by nn.init(model, (None, 3))"
+        return f"they hold no {current.place.label!r}, only {', '.join(map(repr, tree))}"
+
+    # -- attributes ---------------------------------------------------------------------------------------------------
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        known = name in self._tensors
+        if not known and type(value) is not Tensor:
+            object.__setattr__(self, name, value)
+            return
+        current = frame.get()
+        runs = current is not None and current.layer is self  # what forward keeps is no parameter
+        if type(value) is Tensor and (known or (type(value.node) is Leaf and not runs)):
+            if known and (current is not None or (type(value.node) is not Leaf and name not in self._buffers)):
+                raise LayerError(
+                    f"{self.label}: {name!r} is a {'buffer' if name in self._buffers else 'parameter'}: write its value by "
+                    f"`with jt.no_grad(): assign(layer.{name}, value)`, of jitrench_core.tensor, or put a leaf in its place"
+                )
+            self.__dict__.pop(name, None)
+            self._hold(name, value.detach() if name in self._buffers else value)
+            return
+        if known:
+            self.__delattr__(name)
+        object.__setattr__(self, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        if name in self._tensors:
+            self._tensors = {key: x for key, x in self._tensors.items() if key != name}
+        else:
+            object.__delattr__(self, name)
+
+    def register_buffer(self, name: str, value: Tensor) -> None:
+        """Hold ``value`` as state that no gradient reaches, under ``name``."""
+        if name not in self._buffers:
+            self._buffers += (name,)
+        self._hold(name, asarray(value).detach())
+
+    def _hold(self, name: str, value: Tensor) -> None:
+        if type(value.node) is Leaf and value.name is None:
+            value.name = name
+        self._tensors = {**self._tensors, name: value}
+        if self._kind is not None:
+            self._kind = self._kind_of()
+
+    if not TYPE_CHECKING:  # a type checker knows the names that are declared
+
+        def __getattr__(self, name: str) -> Any:
+            """A tensor of the layer; in a scope, that of its tree."""
+            held = self._tensors.get(name)
+            current = frame.get()
+            if current is not None:
+                seen = current.scope.seen.get(id(self))
+                if seen is not None or current.chain(self) is not None:
+                    place = current.settle(self) if seen is None else seen[1]
+                    found = place.tree.get(name)
+                    if found is None and held is not None and current.scope.generator is not None:
+                        found = current.scope.make(place, name, held.shape, _same(held), name not in self._buffers)
+                        place.tree[name] = found
+                    if type(found) is Tensor:
+                        place.used.add(name)
+                        return found
+                    if held is not None:
+                        self._check(found, name, held.shape, current)
+            if held is not None:
+                return held
+            what = f"{type(self).__name__!r} object has no attribute {name!r}"
+            if self._kind is not None:
+                what += "." + suggest(name, [*self._tensors, *vars(self)])
+            elif not name.startswith("_"):
+                what += "; parameters are there after the first call"
+            raise AttributeError(what, name=name, obj=self)
+
+    # -- what a user calls ----------------------------------------------------------------------------------------------
+
+    def walk(self) -> Iterator[tuple[tuple[str, ...], Layer]]:
+        """This layer and all in it, each once, with the attributes that lead there: ``(("blocks", "0"), layer)``."""
+        seen: set[int] = set()
+
+        def visit(layer: Layer, chain: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Layer]]:
+            if id(layer) not in seen:
+                seen.add(id(layer))
+                yield chain, layer
+                for key, inner in _parts(vars(layer).items()):
+                    yield from visit(inner, chain + key)
+
+        return visit(self, ())
+
+    def named_modules(self) -> Iterator[tuple[str, Layer]]:
+        """This layer and all in it, each once, with their paths: ``""``, ``"blocks.0"``."""
+        return ((".".join(chain), layer) for chain, layer in self.walk())
+
+    def modules(self) -> Iterator[Layer]:
+        """This layer and all in it, each once."""
+        return (layer for _, layer in self.walk())
+
+    def named_children(self) -> Iterator[tuple[str, Layer]]:
+        """The layers that this one's attributes hold, each once."""
+        seen: set[int] = set()
+        for key, layer in _parts(vars(self).items()):
+            if id(layer) not in seen:
+                seen.add(id(layer))
+                yield ".".join(key), layer
+
+    def children(self) -> Iterator[Layer]:
+        """The layers that this one's attributes hold, each once."""
+        return (layer for _, layer in self.named_children())
+
+    def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
+        """The parameters of this layer and all in it, each once, with their paths, ``"fc1.weight"``.
+
+        Raises ``LayerError`` for a layer that has not been called: its parameters' shapes follow from its input.
+        """
+        return iter(self._named(False))
+
+    def parameters(self) -> Iterator[Tensor]:
+        """The parameters of this layer and all in it, each once. Errors are those of ``named_parameters``."""
+        return iter([x for _, x in self._named(False)])
+
+    def named_buffers(self) -> Iterator[tuple[str, Tensor]]:
+        """The state of this layer and all in it that no gradient reaches, each once, with paths."""
+        return iter(self._named(True))
+
+    def buffers(self) -> Iterator[Tensor]:
+        """The state of this layer and all in it that no gradient reaches, each once."""
+        return iter([x for _, x in self._named(True)])
+
+    def _named(self, buffers: bool) -> list[tuple[str, Tensor]]:
+        self._built("parameters()")
+        found: dict[int, tuple[str, Tensor]] = {}
+        for chain, layer in self.walk():
+            for name, x in layer._tensors.items():
+                if (name in layer._buffers) is buffers:
+                    found.setdefault(id(x), (".".join((*chain, name)), x))
+        return list(found.values())
+
+    def _built(self, what: str) -> None:
+        """Refuse where layers have not run yet, whose parameters would be left out."""
+        unknown = (x for x in self.modules() if x._kind is None and not x._tensors and next(x.children(), None) is None)
+        if self._kind is None and any(True for _ in unknown):
+            raise LayerError(
+                f"{type(self).__name__}.{what}: the shapes of its parameters follow from its input, and there has been none yet: "
+                f"call the layer once, model(x), before this"
             )
+
+    def state(self) -> Tree:
+        """The Tensors of this layer and all in it, as a tree: what ``nn.init`` returns for it, and ``nn.apply`` takes."""
+        tree: Tree = {}
+        for chain, layer in self.walk():
+            if layer._tensors:
+                place = tree
+                for key in chain:
+                    place = place.setdefault(key, {})
+                place.update(layer._tensors)
+        return tree
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The parameters and buffers as they are now, by their paths, ``{"fc1.weight": Tensor}``; later steps do not change them."""
+        self._built("state_dict()")
+        return {
+            ".".join((*chain, name)): x.detach() for chain, layer in self.walk() for name, x in layer._tensors.items()
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> LoadedKeys:
+        """Take the values of ``state``: Tensors or arrays by path, or a tree of them. Dtypes and devices stay the layer's own.
+
+        A layer that has not been called yet takes them for its first call. Raises ``LayerError``, before anything is changed, which
+        names every value that does not fit and, if ``strict``, every name that is missing or unexpected.
+        """
+        values = dict(_flat(state))
+        targets: dict[str, Tensor] = {}
+        waiting: dict[str, Layer] = {}
+        for chain, layer in self.walk():
+            if layer._kind is None:
+                waiting[".".join(chain)] = layer
+            targets |= {".".join((*chain, name)): x for name, x in layer._tensors.items()}
+        later = {
+            k: waiting[k.rpartition(".")[0]] for k in values if k not in targets and k.rpartition(".")[0] in waiting
+        }
+        keys = LoadedKeys(
+            [k for k in targets if k not in values], [k for k in values if k not in targets and k not in later]
+        )
+        problems = [
+            f"{what}: {', '.join(map(repr, k))}" for what, k in zip(("missing", "unexpected"), keys, strict=True) if k
+        ]
+        problems = problems if strict else []
+        new: dict[str, Tensor] = {}
+        for key, value in values.items():
+            if key in later:
+                new[key] = asarray(value, copy=True).detach()
+            elif key in targets:
+                p, x = targets[key], asarray(value).detach()
+                if x.shape != p.shape or (x.dtype.kind == "f") != (p.dtype.kind == "f"):
+                    problems.append(f"{key!r} is {x.dtype} {x.shape}, expected {p.dtype} {p.shape}")
+                else:
+                    new[key] = tensor(x, dtype=p.dtype, device=p.device)
+        if problems:
+            raise LayerError(f"{type(self).__name__}.load_state_dict(): {'; '.join(problems)}. Nothing was loaded.")
+        with no_grad():
+            for key, x in new.items():
+                if key in targets:
+                    assign(targets[key], x)
+                else:
+                    layer = later[key]
+                    layer._pending = {**layer._pending, key.rpartition(".")[2]: x}
+        return keys
+
+    def train(self, mode: bool = True) -> Layer:
+        """Let this layer and all in it train, as they do at first: dropout drops, running statistics run. Returns the layer."""
+        for layer in self.modules():
+            layer._training = bool(mode)
+        return self
+
+    def eval(self) -> Layer:
+        """``train(False)``."""
+        return self.train(False)
+
+    def to(self, device: Any = None, dtype: Any = None) -> Layer:
+        """Move the tensors to ``device``, and make the floating-point ones ``dtype``. Returns the layer.
+
+        They are new leaves, so make an optimizer afterwards. Before the first call it says what that shall make.
+        """
+        if dtype is None and device is not None and not isinstance(device, str):
+            try:
+                device, dtype = None, as_dtype(device)  # PyTorch's to(dtype)
+            except (DTypeError, TypeError):
+                pass
+        dtype = None if dtype is None else as_dtype(dtype)
+        if dtype is not None and dtype.kind != "f":
+            raise DTypeError(f"{type(self).__name__}.to(): parameters are floating-point numbers; got {dtype}")
+        moved: dict[int, Tensor] = {}
+        for layer in self.modules():
+            layer._placing = (dtype or layer._placing[0], device or layer._placing[1])
+            for x in layer._tensors.values():
+                if id(x) not in moved:
+                    kind = dtype if x.dtype.kind == "f" else None
+                    label = x.name if x.requires_grad else None
+                    moved[id(x)] = tensor(
+                        x.detach(), dtype=kind, device=device, requires_grad=x.requires_grad, name=label
+                    )
+            if layer._tensors:
+                layer._tensors = {name: moved[id(x)] for name, x in layer._tensors.items()}
+                if layer._kind is not None:
+                    layer._kind = layer._kind_of()
+        return self
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of all parameters."""
+        for p in self.parameters():
+            p.zero_grad()
+
+    def requires_grad_(self, mode: bool = True) -> Layer:
+        """Let all parameters be trained, or none: ``model.backbone.requires_grad_(False)`` freezes. Returns the layer."""
+        for path, p in self.named_parameters():
+            p.requires_grad = mode
+            if mode and p.name is None:
+                p.name = path
+        return self
+
+    def __repr__(self) -> str:
+        lines = []
+        for key, layer in self.named_children():
+            lines += f"({key}): {layer!r}".split("\n")
+        inside = "".join(f"\n  {line}" for line in lines)
+        return f"{type(self).__name__}({self.extra_repr()}{inside}{chr(10) if lines else ''})"
+
+
+def _parts(items: Iterable[tuple[Any, Any]]) -> Iterator[tuple[tuple[str, ...], Layer]]:
+    """The layers among the values, and in lists, tuples and dicts among them, with the keys that lead to them."""
+    for key, value in items:
+        if isinstance(value, Layer):
+            yield (checked(value.name) or str(key),), value
+        elif isinstance(value, (list, tuple, dict)) and key != "_tensors":
+            inside = value.items() if isinstance(value, dict) else enumerate(value)
+            yield from (((str(key), *chain), layer) for chain, layer in _parts(inside))
+
+
+def _flat(tree: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{path}{key}.")
+        else:
+            yield f"{path}{key}", value
+
+
+def _warn_if_lost(kind: str, code: CodeType, line: int) -> None:
+    """A layer is gone: where that is on the line that called it first, nobody has kept it."""
+    ends: FrameType | None = sys._getframe(2)
+    if ends is not None and ends.f_code is code and ends.f_lineno == line:
+        warnings.warn(
+            f"this {kind} made its parameters, and they are gone with it. A model that is a function runs by "
+            f"nn.init(model, shape) and nn.apply(model, params, x); a layer that is to keep its parameters needs a variable",
+            stacklevel=3,
+        )
+
+
+def shown(value: Any) -> str:
+    """An option in a layer's repr: functions by their names, Tensors by their shapes."""
+    if isinstance(value, partial):
+        options = [*map(shown, value.args), *(f"{k}={shown(v)}" for k, v in value.keywords.items())]
+        return f"{shown(value.func)}({', '.join(options)})"
+    if isinstance(value, Tensor):
+        return f"Tensor of shape {value.shape}"
+    return value.__name__.lstrip("_") if callable(value) and hasattr(value, "__name__") else repr(value)
+
+
+def _same(value: Tensor) -> Initializer:
+    """The initializer of a parameter that exists."""
+    return lambda generator, shape, dtype: value.astype(dtype) if value.dtype.kind == "f" else value
+
+
+def as_tensors(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Inputs of a model, with Tensors in the places of arrays; lists and numbers stay what they are."""
+    return tuple(asarray(x) if type(x) is not Tensor and hasattr(x, "shape") else x for x in inputs)
 
 
 def explain_input(e: AttributeError, inputs: tuple[Any, ...], who: str) -> None:
@@ -172,201 +648,3 @@ def _check_dtype(x: Tensor, p: Tensor, label: str) -> None:
             f"{label} has {p.dtype} parameters and got a {x.dtype} input of shape {x.shape}: convert the data, "
             f"x.astype(jt.{p.dtype}), or make the parameters from a {x.dtype} example"
         )
-
-
-@final
-class Scope:
-    """``with Scope(tree):`` is where the layers called inside find their tensors.
-
-    With a ``generator``, what the tree lacks is made, as ``dtype`` and on ``device``; without one the tree is only read, and
-    ``LayerError`` names what no layer asked for. Where nothing is in ``tree`` yet, its keys come in the order of use.
-    """
-
-    __slots__ = ("device", "dtype", "generator", "seen", "tree", "_levels", "_root", "_token")
-
-    def __init__(
-        self, tree: Mapping[str, Any], *, generator: Generator | None = None, dtype: Any = None, device: Any = None
-    ) -> None:
-        self.tree: Any = tree
-        self.generator = generator
-        self.dtype = dtype
-        self.device = device
-        # The first frame of each layer. By id: a layer need not be hashable; its frame holds it, so that no id comes twice.
-        self.seen: dict[int, _Frame] = {}
-
-    def __enter__(self) -> Scope:
-        self._levels = active.get()
-        self._root = _Frame(self, None, None, "", self.tree, set(), ())
-        self._token: Token[Any] = _frame.set(self._root)
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
-        _frame.reset(self._token)
-        frames = [self._root, *self.seen.values()]
-        self.seen.clear()
-        if self.generator is not None:
-            _prune(self.tree)
-        elif kind is None:
-            unused = [(f, key) for f in frames if len(f.used) != len(f.tree) for key in f.tree if key not in f.used]
-            if unused:
-                names = ", ".join(repr(f"{f.path}.{key}" if f.path else key) for f, key in unused)
-                raise LayerError(
-                    f"params hold {names}, which no layer of the model asked for: they belong to another model, or this "
-                    f"call left out layers, which gives the later ones other names (a name=... stays)"
-                )
-
-
-@final
-class _Frame:
-    """One layer while it runs: its tree, what of it was asked for, and the names that the layers inside it have got."""
-
-    __slots__ = ("counts", "inputs", "key", "layer", "parent", "runs", "scope", "taken", "tree", "used")
-
-    def __init__(
-        self, scope: Scope, layer: Any, parent: Any, key: str, tree: Any, used: set[str], inputs: tuple[Any, ...]
-    ) -> None:
-        self.scope = scope
-        self.layer = layer
-        self.runs = layer
-        self.parent = parent
-        self.key = key
-        self.tree = tree
-        self.used = used
-        self.inputs = inputs
-        self.counts: dict[str, int] = {}
-        self.taken: set[str] = set()
-
-    @property
-    def path(self) -> str:
-        """The keys that lead to this tree, with dots."""
-        return f"{self.parent.path}.{self.key}" if self.parent is not None and self.parent.key else self.key
-
-    def inner(self, layer: Layer, inputs: tuple[Any, ...]) -> _Frame:
-        """The frame of a layer that is called in this one; the second call of one layer finds the first one's tree."""
-        scope = self.scope
-        first = scope.seen.get(id(layer))
-        if first is not None:
-            return _Frame(scope, layer, first.parent, first.key, first.tree, first.used, inputs)
-        key = self.name_of(layer)
-        tree = self.tree.get(key)
-        if tree is not None:
-            self.used.add(key)
-        if type(tree) is not dict:
-            tree = self.subtree(key, tree)
-        frame = scope.seen[id(layer)] = _Frame(scope, layer, self, key, tree, set(), inputs)
-        return frame
-
-    def subtree(self, key: str, tree: Any) -> Any:
-        """The tree of a layer that has none yet, or one that is no plain dict."""
-        if tree is None:
-            tree = {}
-            if self.scope.generator is not None:
-                self.tree[key] = tree
-        if not isinstance(tree, Mapping):
-            raise LayerError(
-                f"params[{key!r}] is a {type(tree).__name__}; expected a dict with the parameters of {key}"
-            )
-        return tree
-
-    def bind(self) -> Layer:
-        """The layer to run: one that holds Tensors as attributes runs as a copy that has the tree's in their places."""
-        layer: Layer = self.layer
-        for value in layer.__dict__.values():
-            if type(value) is Tensor:
-                return self.bound(layer)
-        return layer
-
-    def bound(self, layer: Layer) -> Layer:
-        """A copy of ``layer`` that holds the tree's tensors."""
-        copied = self.runs = object.__new__(type(layer))
-        for name, value in vars(layer).items():
-            if type(value) is Tensor:
-                same = partial(_given, value)
-                value = copied.parameter(name, value.shape, same, trainable=value.requires_grad)
-            vars(copied)[name] = value
-        return copied
-
-    def name_of(self, layer: Layer) -> str:
-        """The layer's key in this frame's tree."""
-        key = layer.name
-        if key is None and self.layer is not None:
-            for attribute, value in self.layer.__dict__.items():
-                if value is layer:
-                    key = attribute
-        if key is None:
-            kind = type(layer).__name__
-            n = self.counts[kind] = self.counts.get(kind, 0) + 1
-            key = f"{kind}_{n}"
-        if key in self.taken or not key or "." in key:
-            where = f" inside {self.path}" if self.path else ""
-            raise LayerError(
-                f"two layers{where} have the name {key!r}: give each its own, or call one layer twice to share it"
-                if key in self.taken
-                else f"a layer's name must be a word without dots; got {key!r}"
-            )
-        self.taken.add(key)
-        return key
-
-    def make(self, name: str, shape: tuple[int, ...], init: Initializer, trainable: bool) -> Tensor:
-        """A new parameter; what the initializer returned must have the shape asked for."""
-        scope = self.scope
-        # Inside a vmap or jvp of the model's own, parameters still belong to where the scope was opened.
-        token = active.set(scope._levels)
-        try:
-            value: Any = init(scope.generator, shape, scope.dtype)  # type: ignore[arg-type]
-            what = f"shape {value.shape}" if isinstance(value, Tensor) else type(value).__name__
-            if what != f"shape {shape}":
-                raise LayerError(
-                    f"{self.path}: the initializer of {name!r} returned {what}; expected a Tensor of shape {shape}"
-                )
-            label = f"{self.path}.{name}" if trainable else None
-            return tensor(value, device=scope.device, requires_grad=trainable, name=label)
-        finally:
-            active.reset(token)
-
-    def siblings(self) -> str:
-        """What the whole tree holds, for an error about a layer that it lacks."""
-        if not self.scope.tree:
-            return "they are empty: make them by nn.init(model, (None, 3))"
-        return f"they hold no {self.path!r}, only {', '.join(map(repr, self.scope.tree))}"
-
-
-def _given(value: Tensor, *_: Any) -> Tensor:
-    """The initializer of a parameter that exists."""
-    return value
-
-
-def _prune(tree: Any) -> None:
-    """Drop the entries of layers without parameters."""
-    for key, value in list(tree.items()):
-        if isinstance(value, dict):
-            _prune(value)
-            if not value:
-                del tree[key]
-
-
-_frame: ContextVar[_Frame | None] = ContextVar("frame", default=None)
-
-
-def _surroundings() -> Callable[[], AbstractContextManager[Any]]:
-    """For ``checkpoint``: layers that a function calls have the same names and parameters when it runs again."""
-    frame = _frame.get()
-    if frame is None:
-        return nullcontext
-    counts, taken, seen = dict(frame.counts), set(frame.taken), dict(frame.scope.seen)
-
-    @contextmanager
-    def again() -> Iterator[None]:
-        now = copy(frame)
-        now.scope = copy(frame.scope)
-        now.counts, now.taken, now.scope.seen = dict(counts), set(taken), dict(seen)
-        token = _frame.set(now)
-        try:
-            yield
-        finally:
-            _frame.reset(token)
-
-    return again
-
-
-surroundings.append(_surroundings)

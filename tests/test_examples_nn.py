@@ -116,7 +116,7 @@ def test_options_are_checked(script, arguments, message, tmp_path):
 
 def test_weights_of_another_network_are_refused(tmp_path):
     needs("sklearn")
-    nn.save(nn.init(nn.Linear(3), (None, 64)), tmp_path / "other.jtw")
+    nn.save(nn.init(lambda x: nn.Linear(3)(x), (None, 64)), tmp_path / "other.jtw")
     status, errors = refused("digits.py", "--evaluate", "other.jtw", cwd=tmp_path)
     assert status == 1
     assert errors.startswith("--evaluate: Linear_1: expected 'weight' of shape (128, 64)")

@@ -21,13 +21,27 @@ STOREYS = [
     {"hookspecs", "plugins"},
     {"ops"},
     {"interpreters", "transforms"},
-    {"fft", "inspection", "interop", "linalg", "random", "plot", "anomaly", "spellings"},
+    {"fft", "inspection", "interop", "linalg", "random", "plot", "anomaly", "spellings", "watching"},
+    {"scope"},
     {"layer", "optimizer"},
     {"testing", "cli"},
 ]
 # What a plugin or backend may import beyond jitrench_core itself.
-DOCUMENTED = {"backend", "dtypes", "layer", "ops", "optimizer", "plot", "plugins", "tensor", "transforms", "testing"}
+DOCUMENTED = {
+    "backend",
+    "dtypes",
+    "layer",
+    "ops",
+    "optimizer",
+    "plot",
+    "plugins",
+    "tensor",
+    "transforms",
+    "testing",
+    "watching",
+}
 STANDARD = {"__future__", "array_api_compat", "array_api_strict", "cupy", "cupyx", "numpy", "safetensors"}
+STANDARD |= {"PIL", "matplotlib", "mlxtend", "sklearn", "tensorboardX", "tqdm"}  # inside functions, with extras
 
 
 def imports(path: Path) -> list[tuple[str, str, bool]]:

@@ -76,6 +76,15 @@ REFUSED = {
     "batch_norm, ints": (lambda: F.batch_norm(z(2, 3, dtype=int), training=True), jt.DTypeError, r"batch_norm\(\): x has dtype int64"),
     "batch_norm, integer statistics": (lambda: F.batch_norm(z(2, 3), z(3, dtype=int), z(3)), jt.DTypeError, r"batch_norm\(\): running_mean has dtype int64"),
     "attention, complex": (lambda: F.scaled_dot_product_attention(z(2, 3, dtype=complex), z(4, 3), z(4, 2)), jt.DTypeError, r"scaled_dot_product_attention\(\) takes real numbers"),
+    "triplets": (lambda: F.triplet_margin_loss(z(2, 3), z(2, 3), z(3)), jt.ShapeError, r"anchor has shape \(2, 3\), positive \(2, 3\) and negative \(3,\); expected one shape"),
+    "triplets, margin": (lambda: F.triplet_margin_loss(z(2, 3), z(2, 3), z(2, 3), margin=0.0), jt.OpError, "margin must be positive; got 0.0"),
+    "distances of integers": (lambda: F.pairwise_distance(z(2, 3), z(2, 3, dtype=int)), jt.DTypeError, r"pairwise_distance\(\): x2 has dtype int64"),
+    "soft margin, shapes": (lambda: F.soft_margin_loss(z(2, 1), z(2)), jt.ShapeError, r"soft_margin_loss\(\): x has shape \(2, 1\) and target \(2,\)"),
+    "labels without an axis": (lambda: F.multilabel_soft_margin_loss(z(), z()), jt.ShapeError, r"x has no axis of classes: its shape is \(\)"),
+    "multi margin, p": (lambda: F.multi_margin_loss(z(2, 3), z(2, dtype=int), p=3), jt.OpError, "p is 1 or 2; got 3"),
+    "multi margin, axes": (lambda: F.multi_margin_loss(z(2, 3, 4), z(2, 4, dtype=int)), jt.ShapeError, r"x has shape \(2, 3, 4\); expected \(n, classes\) or \(classes,\)"),
+    "multi margin, class": (lambda: F.multi_margin_loss(z(2, 3), np.array([0, 3])), jt.ShapeError, "classes are 0 to 2, .* holds 3"),
+    "multi margin, weight": (lambda: F.multi_margin_loss(z(2, 3), np.array([0, 1]), z(2)), jt.ShapeError, r"weight has shape \(2,\); expected \(3,\)"),
     "dropout2d": (lambda: F.dropout2d(z(2, 3)), jt.ShapeError, r"expected \(n, channels, height, width\) or \(channels, height, width\)"),
 }  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import pickle
@@ -10,6 +11,8 @@ import subprocess
 import sys
 import textwrap
 import time
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +22,7 @@ import jitrench_nn as nn
 import jitrench_optim as optim
 from jitrench_core.transforms.tree import flatten, names
 
+DATA = Path(__file__).parent / "data"
 DTYPES = ["float64", "float32", "float16", *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (64, 32, 16, 8))]
 
 
@@ -369,5 +373,288 @@ def test_what_is_no_regular_file_is_left_as_it_is(tmp_path):
 
 
 def test_a_key_with_a_dot_is_refused(tmp_path):
-    with pytest.raises(nn.WeightsError, match=r"the key 's\.t' has a dot"):
-        nn.save({"a": [{"s.t": jt.ones(1)}]}, tmp_path / "w.jtw")
+    @dataclasses.dataclass
+    class Part:
+        inner: object
+
+    for tree in ({"a": [{"s.t": jt.ones(1)}]}, {"a": Part({"s.t": jt.ones(1)})}, [Part([Part({"s.t": jt.ones(1)})])]):
+        with pytest.raises(nn.WeightsError, match=r"the key 's\.t' has a dot"):
+            nn.save(tree, tmp_path / "w.jtw")
+    nn.save({"a": Part({"s": jt.ones(1)})}, tmp_path / "w.jtw")
+    assert values(nn.load(tmp_path / "w.jtw")) == {"a.inner.s": [1.0]}
+
+
+# -- other formats ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors", ".jtw", ".anything"])
+def test_every_format_there_and_back(suffix, params, backend, tmp_path):
+    file = tmp_path / f"weight{suffix}"
+    nn.save(params, file)
+    loaded = nn.load(file, device=backend)
+    assert names(loaded) == names(params)
+    assert values(loaded) == values(params)
+    weight = loaded["Linear_1"]["weight"]
+    assert (weight.requires_grad, weight.name, weight.device) == (True, "Linear_1.weight", jt.device(backend))
+    other = nn.init(mlp, (None, 3), seed=9, device=backend)
+    assert nn.load(file, like=other) is other
+    assert values(other) == values(params)
+
+
+def test_the_content_says_the_format(params, tmp_path):
+    nn.save(params, tmp_path / "a.npz")
+    (tmp_path / "a.npz").rename(tmp_path / "a.jtw")
+    assert values(nn.load(tmp_path / "a.jtw")) == values(params)
+    nn.save(params, tmp_path / "b.jtw")
+    (tmp_path / "b.jtw").rename(tmp_path / "b.npz")
+    assert values(nn.load(tmp_path / "b.npz")) == values(params)
+
+
+def test_npz_is_numpy_s(params, tmp_path):
+    file = tmp_path / "w.npz"
+    odd = {
+        "file": jt.ones(2),
+        "a/b": jt.zeros((0, 2), dtype="complex128"),
+        "args": jt.asarray(np.arange(6).reshape(2, 3).T),
+    }
+    nn.save({**odd, "Linear_1": params["Linear_1"]}, file)
+    with np.load(file) as arrays:
+        assert list(arrays) == ["file", "a/b", "args", "Linear_1.weight", "Linear_1.bias"]
+        np.testing.assert_array_equal(arrays["Linear_1.weight"], params["Linear_1"]["weight"].numpy())
+        assert (arrays["a/b"].dtype, arrays["args"].tolist()) == ("complex128", [[0, 3], [1, 4], [2, 5]])
+    np.savez(file, **{"fc.weight": np.ones((1, 2), ">f4"), "steps": np.array(3)})
+    loaded = nn.load(file)
+    assert (loaded["fc"]["weight"].requires_grad, loaded["fc"]["weight"].dtype) == (True, jt.float32)
+    assert not loaded["steps"].requires_grad
+
+
+def test_an_npz_that_does_not_fit(params, tmp_path):
+    file = tmp_path / "w.npz"
+    np.savez(file, **{"Linear_1.weight": np.ones((4, 3), "float32"), "more": np.ones(1)})
+    before = values(params)
+    with pytest.raises(
+        nn.WeightsError,
+        match=r"missing in the file: 'Linear_1.bias', .*; unexpected in the file: 'more'; .* float32 \(4, 3\)",
+    ):
+        nn.load(file, like=params)
+    assert values(params) == before
+
+
+def test_bad_npz_files(tmp_path):
+    file = tmp_path / "w.npz"
+    nn.save({"x": jt.ones(1000)}, file)
+    good = file.read_bytes()
+    for data, message in [
+        (good[:-30], "is damaged, or no file of numpy.savez"),
+        (good[:500] + b"zzzz" + good[504:], "is damaged, or no file of numpy.savez: Bad CRC-32"),
+        (b"PK\x03\x04 but no more", "is damaged, or no file of numpy.savez"),
+    ]:
+        file.write_bytes(data)
+        with pytest.raises(nn.WeightsError, match=message) as e:
+            nn.load(file)
+        assert str(file) in str(e.value)
+    np.savez(file, a=np.array(["text"]), b=np.ones(1))
+    with pytest.raises(nn.WeightsError, match=r"'a' \(<U4|'a' \(str"):
+        nn.load(file)
+    np.savez(file, a=np.array([None]))
+    with pytest.raises(nn.WeightsError, match="Object arrays cannot be loaded"):
+        nn.load(file)
+    with zipfile.ZipFile(file, "w") as archive:  # as torch.save writes
+        archive.writestr("archive/data.pkl", pickle.dumps({}))
+    with pytest.raises(
+        nn.WeightsError, match=r"is a pickle of PyTorch, which can run code; .* safetensors.torch.save_file"
+    ):
+        nn.load(file)
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("notes.txt", "no array")
+    with pytest.raises(nn.WeightsError, match=r"'notes.txt' \(bytes\) cannot be Tensors"):
+        nn.load(file)
+
+
+def test_an_error_in_the_middle_of_an_npz_leaves_the_old_file(params, tmp_path, monkeypatch):
+    file = tmp_path / "w.npz"
+    nn.save(params, file)
+    before = file.read_bytes()
+
+    def fail(*args):
+        raise OSError("disk full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fail)
+        with pytest.raises(OSError, match="disk full"):
+            nn.save({"other": jt.zeros(3)}, file)
+    assert file.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["w.npz"]
+
+
+# -- state dicts, layers and other names ------------------------------------------------------------------------------
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc1, self.bn, self.fc2 = nn.Linear(6), nn.BatchNorm1d(), nn.Linear(4)
+        self.rnn = nn.GRU(3, batch_first=True, bidirectional=True)
+        self.attention = nn.MultiheadAttention(num_heads=2, batch_first=True)
+
+    def forward(self, x):
+        y, _ = self.rnn(self.fc2(jt.relu(self.bn(self.fc1(x))))[None])
+        return self.attention(y, y, y)[0][0]
+
+
+def net_of(x):
+    model = Net()
+    model(x)
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def torch_says():
+    return json.loads((DATA / "torch_mlp_reference.json").read_text())
+
+
+def test_a_state_dict_of_pytorch_loads_into_a_module(T, torch_says, close):
+    x = T(torch_says["x"])
+    model = net_of(x)
+    assert nn.load(DATA / "torch_mlp.safetensors", like=model) is model
+    close(model(x), torch_says["y"], 1e-12)  # a layer keeps its dtype
+    unused = Net().eval()
+    nn.load(DATA / "torch_mlp.safetensors", like=unused)
+    close(unused(x), torch_says["y"], 1e-12)  # and takes them at its first call, too
+
+
+RENAME = {"fc1": "Linear_1", "bn": "BatchNorm1d_1", "fc2": "Linear_2", "rnn": None, "attention": None}
+
+
+def function(x):
+    return nn.Linear(4)(jt.relu(nn.BatchNorm1d()(nn.Linear(6)(x))))
+
+
+def test_a_state_dict_of_pytorch_loads_by_a_name_map(T, backend, torch_says, close):
+    x = T(torch_says["x"], "float32")
+    params = nn.init(function, x, seed=0)
+
+    def by_function(name):
+        first, _, rest = name.partition(".")
+        return None if RENAME[first] is None else f"{RENAME[first]}.{rest}"
+
+    for rename in (RENAME, by_function):
+        tree = nn.init(function, x, seed=0)
+        assert nn.load(DATA / "torch_mlp.safetensors", like=tree, rename=rename) is tree
+        close(nn.apply(function, tree, x), torch_says["mlp"], 2e-6)
+    loaded = nn.load(DATA / "torch_mlp.safetensors", rename=RENAME, device=backend)
+    close(nn.apply(function, loaded, x), torch_says["mlp"], 2e-6)
+    assert sorted(names(loaded)) == sorted(names(params))
+
+
+def test_exact_names_and_the_longest_prefix(T, file):
+    nn.save({"a": {"b": {"w": T([1.0]), "v": T([2.0])}, "c": T([3.0])}, "ab": T([4.0])}, file)
+
+    def renamed(rename):
+        return values(nn.load(file, rename=rename))
+
+    assert renamed({"a": "x"}) == {"x.b.w": [1.0], "x.b.v": [2.0], "x.c": [3.0], "ab": [4.0]}
+    assert renamed({"a": "x", "a.b": "y.z", "a.b.w": "w"}) == {"w": [1.0], "y.z.v": [2.0], "x.c": [3.0], "ab": [4.0]}
+    assert renamed({"a": ""}) == {"b.w": [1.0], "b.v": [2.0], "c": [3.0], "ab": [4.0]}
+    assert renamed({"a.b": None, "a.b.v": "v"}) == {"v": [2.0], "a.c": [3.0], "ab": [4.0]}
+    for rename, message in [
+        (
+            {"fc": "x", "a.d": "y"},
+            r"rename= has 'fc', 'a.d', which no tensor's name is or starts with; the file has 'a.b.w', ",
+        ),
+        ({"a.c": "ab"}, "rename= makes 'ab' of both 'a.c' and 'ab'"),
+        ({"ab": ""}, "rename= makes '' of 'ab'; expected a name, or None to drop it"),
+        (lambda name: 3, "rename= makes 3 of 'a.b.w'"),
+        ("fc", "rename= must be a dict or a function of a name; got str"),
+    ]:
+        with pytest.raises(nn.WeightsError, match=message):
+            nn.load(file, rename=rename)
+
+
+def test_what_fits_nowhere_is_named_with_its_own_name(T, file):
+    nn.save({"fc": {"weight": T([1.0]), "odd": T([2.0]), "num_batches_tracked": T(3)}}, file)
+    tree = {"Linear_1": {"weight": T([1, 2])}}
+    with pytest.raises(nn.WeightsError) as e:
+        nn.load(file, like=tree, rename={"fc": "Linear_1"})
+    assert "unexpected in the file: 'Linear_1.odd' (there 'fc.odd'); " in str(e.value)
+    assert "'Linear_1.weight' (there 'fc.weight') (the file has float64 (1,), expected int64 (2,))" in str(e.value)
+    assert "num_batches" not in str(e.value)
+
+
+def test_a_count_of_batches_that_nobody_keeps_is_passed_over(T, file):
+    nn.save({"bn": {"weight": T([1.0]), "num_batches_tracked": T(3)}}, file)
+    tree = {"bn": {"weight": T([0.0])}}
+    assert values(nn.load(file, like=tree)) == {"bn.weight": [1.0]}
+    kept = {"bn": {"weight": T([0.0]), "num_batches_tracked": T(0)}}
+    assert values(nn.load(file, like=kept)) == {"bn.weight": [1.0], "bn.num_batches_tracked": 3}
+
+    class Scale(nn.Module):
+        def forward(self, x):
+            return x * self.parameter("weight", (1,), nn.ones)
+
+    class Outer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.bn = Scale()
+
+        def forward(self, x):
+            return self.bn(x)
+
+    model = Outer()
+    model(T([5.0]))
+    assert nn.load(file, like=model)(T([5.0])).tolist() == [5.0]
+
+
+@pytest.mark.parametrize("suffix", [".jtw", ".safetensors", ".npz"])
+def test_layers_and_flat_state_dicts(suffix, T, torch_says, tmp_path):
+    x = T(torch_says["x"])
+    model, other = net_of(x), net_of(x)
+    file = tmp_path / f"net{suffix}"
+    for saved in (model, model.state_dict(), model.state()):
+        nn.save(saved, file)
+        assert values(nn.load(file, like=net_of(x)).state_dict()) == values(model.state_dict())
+    nn.save(model, file)
+    tree = nn.load(file)
+    if suffix != ".npz":
+        assert tree["fc1"]["weight"].requires_grad
+        assert not tree["bn"]["running_mean"].requires_grad  # a buffer stays one
+    nn.load(file, like=other.state_dict())  # copies, so that nothing of other changes
+    assert values(other.state_dict()) != values(model.state_dict())
+    flat = other.state_dict()
+    assert values(nn.load(file, like=flat)) == values(model.state_dict())
+
+
+def test_a_module_that_does_not_fit(T, torch_says, file):
+    model = net_of(T(torch_says["x"]))
+    nn.save({"fc1": {"weight": T([1.0])}, "more": T([1.0])}, file)
+    before = values(model.state_dict())
+    with pytest.raises(
+        nn.WeightsError,
+        match=r"weight.jtw does not fit; Net.load_state_dict\(\): missing: 'fc1.bias', .*unexpected: 'more'",
+    ):
+        nn.load(file, like=model)
+    assert values(model.state_dict()) == before
+    with pytest.raises(jt.JITrenchError, match="call the layer once"):
+        nn.save(Net(), file)
+
+
+def test_another_object_with_a_state_dict(T, file):
+    class Average:
+        def __init__(self, x):
+            self.x = x
+
+        def state_dict(self):
+            return {"part.x": self.x}
+
+        def load_state_dict(self, state):
+            self.x = state["part.x"]
+
+    nn.save(Average(T([1.0])), file)
+    assert nn.load(file, like=Average(T([0.0]))).x.tolist() == [1.0]
+
+
+def test_a_state_with_other_values_belongs_into_a_checkpoint(T, file):
+    with pytest.raises(
+        nn.WeightsError, match="'lr' is a float; a state with other values is written by save_checkpoint"
+    ):
+        nn.save({"lr": 0.1, "x": T([1.0])}, file)

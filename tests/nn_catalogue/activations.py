@@ -20,6 +20,12 @@ def _gelu(x, approximate="none"):
     return x * 0.5 * (1 + _erf(x / math.sqrt(2)))
 
 
+def _gelu_grad(v, x, approximate="none"):
+    if approximate == "tanh":
+        return v * _gelu(x + 1e-30j, "tanh").imag * 1e30  # the complex step
+    return v * (0.5 * (1 + _erf(x / math.sqrt(2))) + x * np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi))
+
+
 def _elu(x, alpha=1.0):
     return np.where(x > 0, x, alpha * (np.exp(x) - 1))
 
@@ -38,6 +44,8 @@ def _prelu(x, weight):
 REFERENCES = {
     "silu": lambda x: x * _sigmoid(x),
     "gelu": _gelu,
+    "gelu_grad": _gelu_grad,
+    "gelu_grad_at": lambda v, x, value: _gelu_grad(v, x),
     "mish": lambda x: x * np.tanh(np.log(1 + np.exp(x))),
     "log_sigmoid": lambda x: np.log(_sigmoid(x)),
     "tanhshrink": lambda x: x - np.tanh(x),
@@ -65,6 +73,17 @@ _SIDES = np.array([-3.3, -1.7, -0.3, 0.4, 1.6, 4.5])  # away from every kink
 CASES = {
     "silu": [((_SIDES,), {})],
     "gelu": [((_SIDES,), {"approximate": "tanh"}), ((_SIDES,), {})],
+    "gelu_grad": [
+        ((normal(6), _SIDES), {"approximate": "tanh"}),
+        ((normal(6), _SIDES), {}),
+        ((normal(0), normal(0)), {}),
+    ],
+    "gelu_grad_at": [
+        ((normal(6), _SIDES, _gelu(_SIDES)), {}),
+        ((normal(2), np.array([0.0, -0.0]), np.array([0.0, -0.0])), {}),
+        ((np.array(0.3), np.array(0.0), np.array(0.0)), {}),
+        ((normal(0), normal(0), normal(0)), {}),
+    ],
     "softsign": [((_SIDES,), {})],
     "softmin": [((normal(2, 3),), {}), ((normal(2, 3, 2),), {"axis": (0, 2)})],
     "glu": [

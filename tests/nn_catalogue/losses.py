@@ -124,6 +124,27 @@ def _poisson(x, target, log_input=True, full=False, eps=1e-8, reduction="mean"):
     return _reduce(loss, reduction)
 
 
+def _distance(x1, x2, p=2.0, eps=1e-6, keepdims=False):
+    return (abs(x1 - x2 + eps) ** p).sum(axis=-1, keepdims=keepdims) ** (1 / p)
+
+
+def _triplet(anchor, positive, negative, margin=1.0, p=2.0, eps=1e-6, swap=False, reduction="mean"):
+    far = _distance(anchor, negative, p, eps)
+    if swap:
+        far = np.minimum(far, _distance(positive, negative, p, eps))
+    return _reduce(np.maximum(0, margin + _distance(anchor, positive, p, eps) - far), reduction)
+
+
+def _multi_margin(x, target, weight=None, p=1, margin=1.0, reduction="mean"):
+    """Example by example, class by class."""
+    _of_reals(x)
+    losses = []
+    for row, t in zip(np.atleast_2d(x), np.atleast_1d(target), strict=True):
+        others = [max(0.0, margin - row[t] + v) ** p for i, v in enumerate(row) if i != t]
+        losses.append(sum(others) / len(row) * (1.0 if weight is None else weight[t]))
+    return _reduce(np.reshape(losses, target.shape), reduction)
+
+
 REFERENCES = {
     "mse_loss": _elementwise(lambda d: d**2),
     "l1_loss": _elementwise(abs),
@@ -148,6 +169,13 @@ REFERENCES = {
     "margin_ranking_loss": lambda x1, x2, target, margin=0.0, reduction="mean": _reduce(
         np.maximum(0, margin - target * (x1 - x2)), reduction
     ),
+    "pairwise_distance": _distance,
+    "triplet_margin_loss": _triplet,
+    "soft_margin_loss": lambda x, target, reduction="mean": _reduce(np.log(1 + np.exp(-target * x)), reduction),
+    "multilabel_soft_margin_loss": lambda x, target, weight=None, reduction="mean": _reduce(
+        _bce_logits(x, target, weight, reduction="none").mean(axis=-1), reduction
+    ),
+    "multi_margin_loss": _multi_margin,
     "poisson_nll_loss": _poisson,
     "gaussian_nll_loss": lambda x, target, var, full=False, eps=1e-6, reduction="mean": _reduce(
         0.5 * (np.log(var) + (x - target) ** 2 / var) + (0.5 * np.log(2 * np.pi) if full else 0), reduction
@@ -212,6 +240,24 @@ CASES = {
     ],
     "hinge_embedding_loss": [((uniform(0.1, 2.0, 4), np.array([1, -1, -1, 1])), {"margin": 0.7, "reduction": "none"})],
     "margin_ranking_loss": [((normal(3), normal(3), np.array([1, -1, 1])), {"margin": 0.3, "reduction": "sum"})],
+    "pairwise_distance": [
+        ((normal(4), normal(4)), {"p": 3.0}),
+        ((normal(2, 1, 4), normal(3, 4)), {"keepdims": True}),
+    ],
+    "triplet_margin_loss": [
+        ((normal(4, 3), normal(4, 3), normal(4, 3)), {"margin": 4.0, "swap": True, "reduction": "none"}),
+        ((normal(3), normal(3), normal(3)), {"margin": 5.0, "p": 3.0}),
+    ],
+    "soft_margin_loss": [((normal(2, 3), np.array([[1, -1, 1], [-1, -1, 1]])), {"reduction": "none"})],
+    "multilabel_soft_margin_loss": [
+        ((normal(2, 3), uniform(0.1, 0.9, 2, 3), uniform(0.5, 2.0, 3)), {"reduction": "none"}),
+        ((normal(3), uniform(0.1, 0.9, 3)), {"reduction": "sum"}),
+    ],
+    "multi_margin_loss": [
+        ((normal(4, 3), classes(3, 4), uniform(0.5, 2.0, 3)), {"p": 2, "margin": 6.0}),
+        ((normal(4, 3), classes(3, 4)), {"margin": 7.0, "reduction": "none"}),
+        ((normal(3), np.array(2)), {"margin": 5.0, "reduction": "sum"}),
+    ],
     "poisson_nll_loss": [
         ((normal(2, 3), uniform(2.0, 5.0, 2, 3)), {"full": True}),
         ((uniform(0.5, 2.0, 2, 3), uniform(0.1, 0.9, 2, 3)), {"log_input": False, "full": True, "reduction": "none"}),

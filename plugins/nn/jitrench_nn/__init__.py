@@ -16,23 +16,54 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from jitrench_core import Layer as Module
 from jitrench_core import hookimpl
 
-from . import functional, kernels, ops
+from . import data, functional, kernels, layers, metrics, ops, training
+from .checkpoints import load_checkpoint, save_checkpoint
+from .containers import ModuleList, Parameter, Sequential
+from .flops import FlopCounter, flops_of
 from .functional import cross_entropy, mse_loss
 from .initializers import (
+    calculate_gain,
+    constant,
+    dirac,
+    eye,
     he_normal,
     he_uniform,
     lecun_normal,
     lecun_uniform,
+    normal,
     ones,
+    orthogonal,
+    scaled,
+    truncated_normal,
+    uniform,
     xavier_normal,
     xavier_uniform,
     zeros,
 )
-from .layers import Linear
+from .layers import *  # noqa: F403  every layer: layers/__init__.py names them
+from .layers.transformer import alibi_bias, sinusoidal_positions
 from .metrics import accuracy
-from .models import apply, init
+from .models import apply, init, merge, partition
+from .summary import summary
+from .training import (
+    Callback,
+    Checkpoint,
+    CSVLogger,
+    EarlyStopping,
+    History,
+    JSONLLogger,
+    LambdaCallback,
+    LearningGIF,
+    NonFiniteError,
+    TensorBoardLogger,
+    Trainer,
+    TrainingError,
+    fit,
+    plot_history,
+)
 from .weights import WeightsError, load, save
 
 __version__ = "0.1.0"
@@ -48,17 +79,41 @@ if not TYPE_CHECKING:  # a type checker knows the names that are
         found = [functions[k] for k in (asked, asked.removesuffix("loss"), asked[:-2]) if k in functions]
         near = [f"functional.{found[0]}"] if found else get_close_matches(name, __all__)
         told = f" Did you mean {', '.join(map(repr, near))}?" if near else ""
-        if name in ("Module", "ModuleList", "Sequential"):
-            told = " A model is a plain function that calls layers, a layer a subclass of jt.Layer."
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}.{told}")
 
 
 __all__ = [
-    "Linear",
+    "CSVLogger",
+    "Callback",
+    "Checkpoint",
+    "EarlyStopping",
+    "FlopCounter",
+    "History",
+    "JSONLLogger",
+    "LambdaCallback",
+    "LearningGIF",
+    "NonFiniteError",
+    "TensorBoardLogger",
+    "Trainer",
+    "TrainingError",
+    "fit",
+    "plot_history",
+    "training",
+    "Module",
+    "ModuleList",
+    "Parameter",
+    "Sequential",
     "WeightsError",
     "accuracy",
+    "alibi_bias",
     "apply",
+    "calculate_gain",
+    "constant",
     "cross_entropy",
+    "data",
+    "dirac",
+    "eye",
+    "flops_of",
     "functional",
     "he_normal",
     "he_uniform",
@@ -66,18 +121,32 @@ __all__ = [
     "lecun_normal",
     "lecun_uniform",
     "load",
+    "load_checkpoint",
+    "metrics",
+    "merge",
     "mse_loss",
+    "normal",
     "ones",
+    "orthogonal",
+    "partition",
     "save",
+    "save_checkpoint",
+    "summary",
+    "scaled",
+    "sinusoidal_positions",
+    "truncated_normal",
+    "uniform",
     "xavier_normal",
     "xavier_uniform",
     "zeros",
 ]
+__all__ += layers.__all__
 
 
 @hookimpl
 def register_layers(register: Any) -> None:
-    register(Linear)
+    for name in layers.__all__:
+        register(getattr(layers, name))
 
 
 @hookimpl
@@ -88,5 +157,6 @@ def register_ops(register: Any) -> None:
 
 @hookimpl
 def register_kernels(register: Any) -> None:
+    own = ops.own()
     for name, file in kernels.NUMPY.items():
-        register(name, "numpy", kernels.on_first_use(file, name))
+        register(name, "numpy", kernels.on_first_use(own[name].op, file))

@@ -35,6 +35,7 @@ from .ops.conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d
 from .ops.dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d
 from .ops.embedding import embedding
 from .ops.interpolate import interpolate
+from .ops.linear import linear
 from .ops.losses import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -48,9 +49,14 @@ from .ops.losses import (
     l1_loss,
     margin_ranking_loss,
     mse_loss,
+    multi_margin_loss,
+    multilabel_soft_margin_loss,
     nll_loss,
+    pairwise_distance,
     poisson_nll_loss,
     smooth_l1_loss,
+    soft_margin_loss,
+    triplet_margin_loss,
 )
 from .ops.normalization import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
 from .ops.pooling import (
@@ -67,6 +73,8 @@ from .ops.pooling import (
     max_pool2d,
     max_pool3d,
 )
+from .ops.positions import rotary_embedding
+from .ops.recurrent import gru_layer, lstm_layer, rnn_layer
 from .ops.unfolding import fold, unfold
 
 if not TYPE_CHECKING:  # a type checker knows the names that are
@@ -78,7 +86,6 @@ if not TYPE_CHECKING:  # a type checker knows the names that are
         import jitrench_core
 
         written = {
-            "linear": "x @ weight.mT + bias",
             "normalize": "x / jt.linalg.vector_norm(x, axis=-1, keepdims=True)",
             "upsample": "F.interpolate(x, ...)",
         }
@@ -124,6 +131,7 @@ __all__ = [
     "gelu",
     "glu",
     "group_norm",
+    "gru_layer",
     "hardshrink",
     "hardsigmoid",
     "hardswish",
@@ -136,25 +144,33 @@ __all__ = [
     "l1_loss",
     "layer_norm",
     "leaky_relu",
+    "linear",
     "log_sigmoid",
     "log_softmax",
+    "lstm_layer",
     "margin_ranking_loss",
     "max_pool1d",
     "max_pool2d",
     "max_pool3d",
     "mish",
     "mse_loss",
+    "multi_margin_loss",
+    "multilabel_soft_margin_loss",
     "nll_loss",
+    "pairwise_distance",
     "poisson_nll_loss",
     "prelu",
     "relu",
     "relu6",
     "rms_norm",
+    "rnn_layer",
+    "rotary_embedding",
     "scaled_dot_product_attention",
     "selu",
     "sigmoid",
     "silu",
     "smooth_l1_loss",
+    "soft_margin_loss",
     "softmax",
     "softmin",
     "softplus",
@@ -162,5 +178,6 @@ __all__ = [
     "softsign",
     "tanh",
     "tanhshrink",
+    "triplet_margin_loss",
     "unfold",
 ]

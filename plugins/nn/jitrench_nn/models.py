@@ -7,7 +7,7 @@ from typing import Any
 
 import jitrench_core as jt
 from jitrench_core.dtypes import dtype as as_dtype
-from jitrench_core.layer import Layer, LayerError, Scope, explain_input
+from jitrench_core.layer import Layer, LayerError, Scope, as_tensors, explain_input
 
 Params = dict[str, Any]
 
@@ -18,7 +18,8 @@ def init(model: Callable[..., Any], *examples: Any, seed: int = 0, dtype: Any = 
     An example is a shape, in which None stands for a length that does not matter, ``(None, 784)``; or a Tensor or an
     array. Shapes of parameters follow from it. They take the dtype and device of the first floating-point Tensor or array,
     else float64 on the default device; ``dtype`` and ``device`` say otherwise. The result is a dict in the order of use,
-    ``{"Linear_1": {"weight": Tensor, "bias": Tensor}, "Linear_2": ...}``, of leaf Tensors named ``"Linear_1.weight"``. One
+    ``{"Linear_1": {"weight": Tensor, "bias": Tensor}, "Linear_2": ...}``, of leaf Tensors named ``"Linear_1.weight"``; where the model is
+    itself a layer, its own parameters and the layers in its attributes stand at the top. One
     ``seed`` gives the same numbers on every backend.
 
     Raises ``LayerError`` for an example that is neither, for a model that cannot be called, and whatever the model raises on inputs of these shapes.
@@ -34,17 +35,23 @@ def init(model: Callable[..., Any], *examples: Any, seed: int = 0, dtype: Any = 
         dtype = next((a.dtype for a in arrays if a.dtype.kind == "f"), jt.float64)
     if device is None and arrays:
         device = arrays[0].device
-    inputs = [_example(e, i, dtype, device) for i, e in enumerate(examples)]
+    inputs = [as_input(e, i, dtype, device) for i, e in enumerate(examples)]
     if not inputs:
         raise LayerError("init() needs an example of the model's input: nn.init(model, (None, 784)), or a Tensor")
     tree: Params = {}
     generator = jt.random.Generator(seed, device=device)
-    with jt.no_grad(), Scope(tree, generator=generator, dtype=as_dtype(dtype), device=device):
+    scope = Scope(tree, generator=generator, dtype=as_dtype(dtype), device=device, model=_root(model))
+    with jt.no_grad(), scope:
         model(*inputs)
     return tree
 
 
-def _example(example: Any, i: int, dtype: Any, device: Any) -> jt.Tensor:
+def _root(model: Any) -> Layer | None:
+    """The layer that owns the whole tree, where the model is one."""
+    return model if isinstance(model, Layer) else None
+
+
+def as_input(example: Any, i: int, dtype: Any, device: Any) -> jt.Tensor:
     """An input of the model: the example itself, or zeros of its shape; where that says None, of length 1."""
     if hasattr(example, "shape"):
         x = jt.asarray(example, device=device)
@@ -73,12 +80,22 @@ def _check_model(who: str, model: Any) -> None:
         raise LayerError(f"{who}: the model comes first, a function or a layer; got {type(model).__name__}")
 
 
-def apply(model: Callable[..., Any], params: Mapping[str, Any], *inputs: Any, **kwargs: Any) -> Any:
+def apply(
+    model: Callable[..., Any],
+    params: Mapping[str, Any],
+    *inputs: Any,
+    train: bool = False,
+    rng: jt.random.Generator | int | None = None,
+    **kwargs: Any,
+) -> Any:
     """Run ``model`` with ``params`` on ``inputs``; arrays become Tensors, without a copy. Returns what the model returns.
+
+    ``train`` lets dropout drop and running statistics, which are in ``params``, run. ``rng`` is the generator of the random draws, or its
+    seed: an int gives the same draws at each call.
 
     Raises ``NotFoundError`` for a parameter that is missing, ``LayerError`` for one that no layer asks for, ``ShapeError``
     and ``DTypeError`` where inputs do not fit the parameters; each names the layer. ``LayerError`` also says where an input is
-    used as a Tensor and is none: lists and numbers are passed to the model as they are.
+    used as a Tensor and is none (lists and numbers are passed to the model as they are), and where a layer draws and ``rng`` is None.
 
     >>> import jitrench_core as jt
     >>> import jitrench_nn as nn
@@ -91,11 +108,53 @@ def apply(model: Callable[..., Any], params: Mapping[str, Any], *inputs: Any, **
         raise LayerError(
             f"apply(model, params, x): params must be the dict that nn.init returned; got {type(params).__name__}"
         )
-    with Scope(params):
+    inputs = as_tensors(inputs)
+    with Scope(params, model=_root(model), train=train, rng=_generator(rng, inputs)):
         try:
-            return model(
-                *[jt.asarray(x) if type(x) is not jt.Tensor and hasattr(x, "shape") else x for x in inputs], **kwargs
-            )
+            return model(*inputs, **kwargs)
         except AttributeError as e:
             explain_input(e, inputs, "apply(model, params, x)")
             raise
+
+
+def _generator(rng: Any, inputs: tuple[Any, ...]) -> jt.random.Generator | None:
+    """The generator of random draws; one of a seed draws where the first input is."""
+    if rng is None or isinstance(rng, jt.random.Generator):
+        return rng
+    if isinstance(rng, bool) or not isinstance(rng, int):
+        raise LayerError(f"apply(rng=): expected a jt.random.Generator or a seed; got {type(rng).__name__} {rng!r:.60}")
+    return jt.random.Generator(rng, device=next((x.device for x in inputs if isinstance(x, jt.Tensor)), None))
+
+
+def partition(params: Mapping[str, Any]) -> tuple[Params, Params]:
+    """Two trees of ``params``: the tensors that require a gradient, and the others, such as running statistics.
+
+    ``jt.grad`` takes the first, and the second stays outside, where training updates it: ``merge`` puts both together.
+
+    >>> import jitrench_core as jt
+    >>> import jitrench_nn as nn
+    >>> model = nn.Sequential(nn.Linear(2), nn.BatchNorm1d())
+    >>> x = jt.random.Generator(0).normal((8, 3))
+    >>> weights, running = nn.partition(nn.init(model, x))
+    >>> grads = jt.grad(lambda w: nn.apply(model, nn.merge(w, running), x, train=True).sum())(weights)
+    >>> list(grads["1"]), list(running["1"]), running["1"]["num_batches_tracked"].item()
+    (['weight', 'bias'], ['running_mean', 'running_var', 'num_batches_tracked'], 1)
+    """
+    return _chosen(params, True), _chosen(params, False)
+
+
+def _chosen(tree: Mapping[str, Any], trained: bool) -> Params:
+    """What requires a gradient, or what does not."""
+    parts = {k: _chosen(v, trained) if isinstance(v, Mapping) else v for k, v in tree.items()}
+    return {k: v for k, v in parts.items() if (v if isinstance(v, dict) else v.requires_grad is trained)}
+
+
+def merge(*trees: Mapping[str, Any]) -> Params:
+    """One tree of the Tensors of several, such as ``partition`` made. A name in two of them is an error, ``LayerError``."""
+    merged: Params = {}
+    for tree in trees:
+        for key, value in tree.items():
+            if key in merged and not (isinstance(value, Mapping) and isinstance(merged[key], Mapping)):
+                raise LayerError(f"merge(): two trees have {key!r}; the trees of nn.partition have each name once")
+            merged[key] = merge(merged.get(key, {}), value) if isinstance(value, Mapping) else value
+    return merged

@@ -14,13 +14,17 @@ from . import (
     dropout,
     embedding,
     interpolate,
+    linear,
     losses,
     normalization,
     pooling,
+    positions,
+    recurrent,
     unfolding,
 )
 
 FAMILIES = (
+    linear,
     activations,
     normalization,
     attention,
@@ -31,6 +35,8 @@ FAMILIES = (
     pooling,
     unfolding,
     interpolate,
+    recurrent,
+    positions,
 )
 
 

@@ -55,6 +55,40 @@ def gelu(x: Any, /, *, approximate: str = "none") -> Any:
     return 0.5 * x * jt.erfc(-math.sqrt(0.5) * x)  # 1 + erf would lose every digit below -6
 
 
+@gelu.vjp_all
+def _(g: Any, x: Any, y: Any, approximate: str) -> Any:
+    if y.requires_grad or approximate != "none":  # recorded, so that it can be differentiated again
+        return (gelu_grad(g, x, approximate=approximate),)
+    return (gelu_grad_at(g, x, y),)
+
+
+@jt.op(composite=True, elementwise=True)
+def gelu_grad(v: Any, x: Any, /, *, approximate: str = "none") -> Any:
+    """The gradient of ``gelu``: v * (Φ(x) + x * φ(x)), or v times the slope of the approximation."""
+    if approximate == "tanh":
+        t = jt.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * (x * x * x)))
+        inner = math.sqrt(2.0 / math.pi) * (1.0 + 3 * 0.044715 * (x * x))
+        return v * (0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * inner)
+    bell = jt.exp(-0.5 * (x * x)) * (1.0 / math.sqrt(2.0 * math.pi))
+    return v * (0.5 * jt.erfc(-math.sqrt(0.5) * x) + x * bell)
+
+
+def _gelu_grad_at_sample(rng: Any) -> Any:
+    x = rng.normal(size=(2, 3))
+    return (rng.normal(size=(2, 3)), x, gelu(x).numpy()), {}
+
+
+@of_real_numbers
+@jt.op(vjp={"v": lambda g, x, value: gelu_grad_at(g, x, value), "x": None, "value": None}, samples=_gelu_grad_at_sample)
+def gelu_grad_at(xp: Any, v: Any, x: Any, value: Any, /) -> Any:
+    """``gelu_grad`` where gelu(x) is known, for passes that are not recorded: Φ(x) is value / x, and 1/2 at 0."""
+    if not xp.isdtype(x.dtype, "real floating"):
+        raise TypeError("gelu_grad_at of numbers that are not real")
+    zero = x == 0.0
+    below = xp.where(zero, 0.5, value / xp.where(zero, 1.0, x))
+    return v * (below + x * xp.exp(-0.5 * (x * x)) * (1.0 / math.sqrt(2.0 * math.pi)))
+
+
 @jt.op(composite=True, elementwise=True)
 def mish(x: Any, /) -> Any:
     """x * tanh(softplus(x)), elementwise (Misra, 2019)."""

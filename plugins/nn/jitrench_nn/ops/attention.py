@@ -48,23 +48,60 @@ def scaled_dot_product_attention(
     real("scaled_dot_product_attention", q, k, v)
     if not k.shape[-2]:  # nothing to look at: the softmax of nothing is an error
         return q @ k.mT @ v
-    scores = (q * (1.0 / math.sqrt(q.shape[-1] or 1) if scale is None else scale)) @ k.mT
-    if is_causal:
-        if attn_mask is not None:
-            raise jt.OpError(
-                "scaled_dot_product_attention(): is_causal=True is a mask of its own: leave attn_mask out, or put both into it"
-            )
-        rows = jt.arange(q.shape[-2], device=q.device)
-        columns = jt.arange(k.shape[-2], device=q.device)
-        scores = jt.where(columns <= jt.expand_dims(rows, axis=-1), scores, -math.inf)
-        weights = jt.softmax(scores, axis=-1)
-    elif attn_mask is None:
+    if is_causal and attn_mask is not None:
+        raise jt.OpError(
+            "scaled_dot_product_attention(): is_causal=True is a mask of its own: leave attn_mask out, or put both into it"
+        )
+    if attn_mask is None and not dropout_p and q.shape[:-2] == k.shape[:-2] == v.shape[:-2]:
+        return attention(q, k, v, is_causal=is_causal, scale=scale)
+    scores = _scores(q, k, is_causal, scale)
+    if attn_mask is None:
         weights = jt.softmax(scores, axis=-1)
     else:
         weights = _masked_softmax(scores, jt.asarray(attn_mask))
     if dropout_p:
         weights = dropout(weights, p=dropout_p, generator=generator)
     return weights @ v
+
+
+def scale_of(q: Any, scale: float | None) -> float:
+    """What scores are multiplied by."""
+    return 1.0 / math.sqrt(q.shape[-1] or 1) if scale is None else scale
+
+
+def _scores(q: Any, k: Any, is_causal: bool, scale: float | None) -> Any:
+    q, k = jt.asarray(q), jt.asarray(k)
+    real("attention", q, k)
+    scores = (q * scale_of(q, scale)) @ k.mT
+    if is_causal:
+        rows = jt.arange(q.shape[-2], device=q.device)
+        columns = jt.arange(k.shape[-2], device=q.device)
+        scores = jt.where(columns <= jt.expand_dims(rows, axis=-1), scores, -math.inf)
+    return scores
+
+
+@jt.op(composite=True, samples=_sample)
+def attention(q: Any, k: Any, v: Any, /, *, is_causal: bool = False, scale: float | None = None) -> Any:
+    """``scaled_dot_product_attention`` of equal leading axes, without a mask and dropout: one node where a backend has a kernel."""
+    return jt.softmax(_scores(q, k, is_causal, scale), axis=-1) @ v
+
+
+@attention.vjp_all
+def _(g: Any, q: Any, k: Any, v: Any, is_causal: bool, scale: float | None) -> Any:
+    return attention_grad(g, q, k, v, is_causal=is_causal, scale=scale)
+
+
+def _grad_sample(rng: Any) -> Any:
+    return tuple(rng.normal(size=shape) for shape in ((2, 1), (2, 3), (2, 3), (2, 1))), {"is_causal": True}
+
+
+@jt.op(composite=True, outputs=3, samples=_grad_sample)
+def attention_grad(u: Any, q: Any, k: Any, v: Any, /, *, is_causal: bool = False, scale: float | None = None) -> Any:
+    """The gradients of ``attention`` for q, k and v, where u is the result's; the weights are computed again."""
+    weights = jt.softmax(_scores(q, k, is_causal, scale), axis=-1)
+    slope = u @ v.mT
+    slope = weights * (slope - jt.sum(weights * slope, axis=-1, keepdims=True)) * scale_of(q, scale)
+    return slope @ k, slope.mT @ q, weights.mT @ u
 
 
 def _check(q: Any, k: Any, v: Any) -> None:

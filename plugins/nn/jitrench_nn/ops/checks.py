@@ -18,12 +18,12 @@ def extent(x: Any) -> tuple[int, int] | None:
     return (int(jt.min(x)), int(jt.max(x))) if x.size and visible(x) else None
 
 
-def reduced(who: str, loss: Any, reduction: str) -> Any:
+def reduced(who: str, loss: Any, reduction: str, xp: Any = jt) -> Any:
     """A loss of each element, or their mean or sum; ``OpError`` for another reduction."""
     if reduction == "mean":
-        return jt.mean(loss)
+        return xp.mean(loss)
     if reduction == "sum":
-        return jt.sum(loss)
+        return xp.sum(loss)
     if reduction == "none":
         return loss
     raise jt.OpError(f"{who}(): reduction= is 'mean', 'sum' or 'none'; got {reduction!r}")

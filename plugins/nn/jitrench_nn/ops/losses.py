@@ -26,8 +26,16 @@ def _difference(who: str, x: Any, target: Any) -> Any:
     return x - target
 
 
-@jt.op(composite=True, samples=_pair)
-def mse_loss(x: Any, target: Any, /, *, reduction: str = "mean") -> Any:
+def _mse_x(g: Any, x: Any, target: Any, x_shape: Any, reduction: str) -> Any:
+    share = 2.0 / (math.prod(x_shape) or 1) if reduction == "mean" else 2.0
+    return (g * share) * (x - target)
+
+
+@jt.op(
+    vjp={"x": _mse_x, "target": lambda g, x, target, x_shape, reduction: _mse_x(g, target, x, x_shape, reduction)},
+    samples=_pair,
+)
+def mse_loss(xp: Any, x: Any, target: Any, /, *, reduction: str = "mean") -> Any:
     """(x - target)**2.
 
     Raises ``ShapeError`` where shapes differ: (n, 1) with (n,) would broadcast to (n, n).
@@ -36,7 +44,17 @@ def mse_loss(x: Any, target: Any, /, *, reduction: str = "mean") -> Any:
     >>> mse_loss(jt.tensor([1.0, 2.0]), jt.tensor([1.0, 4.0]))
     Tensor(2.)
     """
-    return reduced("mse_loss", jt.square(_difference("mse_loss", x, target)), reduction)
+    if getattr(x, "shape", ()) != getattr(target, "shape", ()):
+        raise ValueError("shapes differ")
+    d = x - target
+    if not xp.isdtype(getattr(x, "dtype", d.dtype), "real floating") or xp.isdtype(d.dtype, "complex floating"):
+        raise TypeError("numbers that are not real")
+    return reduced("mse_loss", d * d, reduction, xp)
+
+
+@mse_loss.check
+def _(x: Any, target: Any, /) -> None:
+    _difference("mse_loss", x, target)
 
 
 @jt.op(composite=True, samples=_pair)
@@ -439,6 +457,101 @@ def margin_ranking_loss(x1: Any, x2: Any, target: Any, /, *, margin: float = 0.0
     floating("margin_ranking_loss", x1, "x1")
     target = jt.astype(target, x1.dtype)
     return reduced("margin_ranking_loss", _above(margin - target * (x1 - x2)), reduction)
+
+
+@jt.op(composite=True, samples=lambda rng: ((rng.normal(size=(3, 4)), rng.normal(size=(3, 4))), {}))
+def pairwise_distance(x1: Any, x2: Any, /, *, p: float = 2.0, eps: float = 1e-6, keepdims: bool = False) -> Any:
+    """The ``p``-norm of x1 - x2 + ``eps`` along the last axis; the two broadcast. eps keeps its slope finite where they are equal."""
+    x1, x2 = jt.asarray(x1), jt.asarray(x2)
+    floating("pairwise_distance", x1, "x1")
+    floating("pairwise_distance", x2, "x2")
+    return jt.vector_norm(x1 - x2 + eps, axis=-1, ord=p, keepdims=keepdims)
+
+
+@jt.op(composite=True, samples=lambda rng: (tuple(rng.normal(size=(3, 4, 2))), {"margin": 4.0}))
+def triplet_margin_loss(
+    anchor: Any,
+    positive: Any,
+    negative: Any,
+    /,
+    *,
+    margin: float = 1.0,
+    p: float = 2.0,
+    eps: float = 1e-6,
+    swap: bool = False,
+    reduction: str = "mean",
+) -> Any:
+    """max(0, ``margin`` + d(anchor, positive) - d(anchor, negative)), with d the ``pairwise_distance`` (Balntas et al., 2016).
+
+    All three have shape (..., width). ``swap`` takes the distance of positive and negative where that is the smaller one.
+
+    Raises ``ShapeError`` where shapes differ, and ``OpError`` for a margin that is not positive.
+    """
+    anchor, positive, negative = jt.asarray(anchor), jt.asarray(positive), jt.asarray(negative)
+    if not anchor.ndim or not anchor.shape == positive.shape == negative.shape:
+        raise jt.ShapeError(
+            f"triplet_margin_loss(): anchor has shape {anchor.shape}, positive {positive.shape} and negative {negative.shape}; "
+            f"expected one shape, (..., width)"
+        )
+    if not margin > 0:
+        raise jt.OpError(f"triplet_margin_loss(): margin must be positive; got {margin!r}")
+    near = pairwise_distance(anchor, positive, p=p, eps=eps)
+    far = pairwise_distance(anchor, negative, p=p, eps=eps)
+    if swap:
+        far = jt.minimum(far, pairwise_distance(positive, negative, p=p, eps=eps))
+    return reduced("triplet_margin_loss", _above(margin + near - far), reduction)
+
+
+@jt.op(composite=True, samples=lambda rng: ((rng.normal(size=4), rng.choice([-1.0, 1.0], size=4)), {}))
+def soft_margin_loss(x: Any, target: Any, /, *, reduction: str = "mean") -> Any:
+    """log(1 + exp(-target * x)) without overflow, of scores x; target is 1 or -1. Raises ``ShapeError`` where shapes differ."""
+    x, target = jt.asarray(x), jt.asarray(target)
+    same_shape("soft_margin_loss", x, target)
+    floating("soft_margin_loss", x)
+    return reduced("soft_margin_loss", jt.softplus(-jt.astype(target, x.dtype) * x), reduction)
+
+
+@jt.op(composite=True, samples=lambda rng: ((rng.normal(size=(3, 4)), rng.uniform(0.1, 0.9, size=(3, 4))), {}))
+def multilabel_soft_margin_loss(x: Any, target: Any, weight: Any = None, /, *, reduction: str = "mean") -> Any:
+    """``binary_cross_entropy_with_logits`` of (..., classes), the mean over the classes; ``weight`` has a number for each.
+
+    Raises ``ShapeError`` where shapes differ.
+    """
+    x, target = jt.asarray(x), jt.asarray(target)
+    same_shape("multilabel_soft_margin_loss", x, target)
+    if not x.ndim:
+        raise jt.ShapeError("multilabel_soft_margin_loss(): x has no axis of classes: its shape is ()")
+    loss = binary_cross_entropy_with_logits(x, jt.astype(target, x.dtype), weight, reduction="none")
+    return reduced("multilabel_soft_margin_loss", jt.mean(loss, axis=-1), reduction)
+
+
+@jt.op(composite=True, samples=lambda rng: ((rng.normal(size=(4, 3)), rng.integers(0, 3, size=4)), {"margin": 5.0}))
+def multi_margin_loss(
+    x: Any, target: Any, weight: Any = None, /, *, p: int = 1, margin: float = 1.0, reduction: str = "mean"
+) -> Any:
+    """The mean over the classes of max(0, ``margin`` - x[target] + x)**p, where the target's own is 0; ``p`` is 1 or 2.
+
+    ``x`` holds scores of shape (n, classes), or (classes,), and ``target`` integer classes (n,), or (). ``weight`` has a number for
+    each class, which multiplies the loss of the examples of that class.
+
+    Raises ``DTypeError`` for targets that are no integers, ``ShapeError`` where shapes do not fit or a class is not in
+    [0, classes), and ``OpError`` for another p.
+    """
+    x, target = jt.asarray(x), jt.asarray(target)
+    weight = None if weight is None else jt.asarray(weight)
+    floating("multi_margin_loss", x)
+    if p not in (1, 2):
+        raise jt.OpError(f"multi_margin_loss(): p is 1 or 2; got {p!r}")
+    if x.ndim > 2:
+        raise jt.ShapeError(f"multi_margin_loss(): x has shape {x.shape}; expected (n, classes) or (classes,)")
+    target, _ = _classes("multi_margin_loss", x, target, weight, None)
+    target, missing = _known(x, target, x.ndim - 1)
+    own = jt.arange(x.shape[-1], device=x.device) == jt.expand_dims(target, axis=-1)
+    score = jt.sum(jt.where(own, x, 0.0), axis=-1, keepdims=True)
+    above = jt.relu(jt.where(own, 0.0, margin - score + x))  # slope 0 at 0, as PyTorch's
+    loss = jt.mean(above if p == 1 else above * above, axis=-1)
+    loss = loss if weight is None else loss * weight[target]
+    return reduced("multi_margin_loss", loss if missing is None else loss + missing, reduction)
 
 
 # -- likelihoods ----------------------------------------------------------------------------------------------------

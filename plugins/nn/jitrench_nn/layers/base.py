@@ -1,0 +1,73 @@
+"""What layers share: how they print, and how they refuse options and inputs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import jitrench_core as jt
+from jitrench_core import Layer
+from jitrench_core.layer import LayerError
+
+
+@dataclass(eq=False, repr=False)
+class Configured(Layer):
+    """A layer of this package. Each argument of ``__init__`` is an attribute of its name, by which it prints as the call that makes it.
+
+    One that is a parameter's name, too, is ``with_bias``. A layer with nothing to check is a dataclass: its fields are its options.
+
+    >>> import jitrench_nn as nn
+    >>> nn.Conv2d(8, 3, padding="same", bias=False, weight_init=nn.normal(std=0.02))
+    Conv2d(8, 3, padding='same', bias=False, weight_init=normal(std=0.02))
+    """
+
+    name: str | None = field(default=None, kw_only=True)
+
+
+def refuse(layer: Layer, x: jt.Tensor, expected: str, kinds: str = "fc") -> None:
+    """Raise for an input that the layer cannot take: its dtype is none of ``kinds``, or its shape not as ``expected``."""
+    if x.shape and x.dtype.kind not in kinds:
+        raise jt.DTypeError(
+            f"{layer.label}: expected a floating-point input, got {x.dtype} of shape {x.shape}: convert it, such as by "
+            f"x.astype(jt.float64)"
+        )
+    raise jt.ShapeError(f"{layer.label}: expected an input of shape {expected}, got {x.shape or 'a 0-d tensor'}")
+
+
+def refuse_more(kind: str, takes: str, given: tuple[Any, ...], more: tuple[Any, ...], widths: int = 1) -> None:
+    """``LayerError`` for PyTorch's order of arguments, in which ``widths`` of inputs come first."""
+    meant = (*given, *more)[widths : widths + len(given)]
+    if any(isinstance(v, bool) or not isinstance(v, (int, tuple)) for v in meant) or len(meant) < len(given):
+        value = meant[0] if meant and isinstance(meant[0], bool) else "..."
+        fix = f"{kind}({', '.join(f'{v!r:.60}' for v in given)}, bias={value})"
+    else:
+        fix = f"{kind}({', '.join(f'{v!r:.60}' for v in meant)})"
+    every = ", ".join(f"{v!r:.60}" for v in (*given, *more))
+    raise LayerError(
+        f"{kind} takes {takes} only; the input's is inferred, and all else is given by keyword: write {fix}, not "
+        f"{kind}({every})"
+    )
+
+
+def check_size(kind: str, option: str, what: str, value: Any, least: int = 1) -> None:
+    """``ShapeError`` for a width or a count that is no int from ``least``."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise jt.ShapeError(f"{kind}({option}): {what} must be an int from {least}; got {value!r:.60}")
+
+
+def check_number(kind: str, option: str, value: Any, what: str, low: float = 0.0, high: float = math.inf) -> None:
+    """``LayerError`` for what is no finite number from ``low`` to ``high``."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high or value == math.inf:
+        raise LayerError(f"{kind}({option}): expected {what}; got {value!r:.60}")
+
+
+def check_flag(kind: str, option: str, value: Any, instead: str = "") -> None:
+    """``LayerError`` for an option that is no bool: a number would pass for True."""
+    if not isinstance(value, bool):
+        raise LayerError(f"{kind}({option}=): expected True or False, got {value!r:.60}{instead}")
+
+
+def check_bias(kind: str, value: Any) -> None:
+    """The flag ``bias``, which is easily taken for a first value."""
+    check_flag(kind, "bias", value, "; a first value is bias_init=f")

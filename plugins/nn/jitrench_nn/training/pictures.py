@@ -1,0 +1,180 @@
+"""Pictures of a training: its curves, and an animation of what it learns. They need matplotlib, and the animation pillow."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jitrench_core as jt
+
+from .callbacks import Callback
+from .errors import TrainingError
+from .history import History
+
+if TYPE_CHECKING:
+    from .trainer import Trainer
+
+TRAINED, HELD_OUT = "tab:blue", "tab:orange"
+
+
+def plot_history(
+    history: History | Any,
+    to_file: str | os.PathLike[str] | None = None,
+    *,
+    columns: list[str] | None = None,
+    title: str | None = None,
+) -> Any:
+    """Draw the numbers of a training over its epochs, a panel for each, training and validation in one.
+
+    ``columns`` chooses panels (None: loss, metrics and learning rate if it changes). Losses that stay above 0 and span more than a
+    factor of ten get a logarithmic axis. Returns matplotlib's Figure, which a notebook shows; ``to_file`` writes it, too.
+
+    Raises ``TrainingError`` where matplotlib is missing, for a history without rows and a column that it does not have.
+    """
+    history = getattr(history, "history", history)  # a Trainer has one
+    _need_matplotlib("plot_history")
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    if not len(history):
+        raise TrainingError("plot_history(): the history has no rows yet")
+    names = list(columns) if columns is not None else _panels(history)
+    for name in names:
+        if name not in history.columns and f"val_{name}" not in history.columns:
+            history[name]  # says what there is
+    wide = min(len(names), 3)
+    high = -(-len(names) // wide)
+    figure = Figure(figsize=(4.4 * wide, 3.4 * high), layout="constrained")
+    for i, name in enumerate(names):
+        axes = figure.add_subplot(high, wide, i + 1)
+        every: list[float] = []
+        for column, label, colour in ((name, "training", TRAINED), (f"val_{name}", "validation", HELD_OUT)):
+            if column not in history.columns:
+                continue
+            points = [(row["epoch"], row[column]) for row in history if row.get(column) is not None]
+            every += [y for _, y in points]
+            label = f"{label} ({points[-1][1]:.4g} at the end)"
+            axes.plot(*zip(*points, strict=True), color=colour, label=label, marker="." if len(points) < 30 else "")
+        if min(every) > 0 and max(every) > 10 * min(every) and (name.endswith("loss") or name == "lr"):
+            axes.set_yscale("log")
+        axes.set_title({"lr": "learning rate"}.get(name, name.replace("_", " ")))
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.3)
+        if name != "lr":
+            axes.legend()
+    if title:
+        figure.suptitle(title)
+    if to_file is not None:
+        figure.savefig(to_file, dpi=120)
+    return figure
+
+
+def _panels(history: History) -> list[str]:
+    """The numbers worth a panel, without those that are of validation alone twice."""
+    skipped = {"epoch", "step", "seconds"}
+    names = list(dict.fromkeys(c.removeprefix("val_") for c in history.columns if c not in skipped))
+    if "lr" in names:
+        names.remove("lr")
+        if len(set(history["lr"])) > 1:
+            names.append("lr")
+    return names
+
+
+class LearningGIF(Callback):
+    """An animation of what a model learns: ``draw(axes, trainer)`` draws a frame on empty axes, before the first step and then every ``every`` epochs.
+
+    ``every_steps`` counts steps instead. The file is written when the training ends, however it does; frames go into checkpoints, so the
+    animation of a resumed training is whole. The last frame stands for a second.
+
+    Raises ``TrainingError`` where matplotlib or pillow is missing, and for intervals below 1.
+    """
+
+    def __init__(
+        self,
+        draw: Callable[[Any, Trainer], Any],
+        path: str | os.PathLike[str],
+        *,
+        every: int = 1,
+        every_steps: int | None = None,
+        fps: float = 8.0,
+        figsize: tuple[float, float] = (5.0, 4.0),
+        dpi: int = 80,
+    ) -> None:
+        interval = every if every_steps is None else every_steps
+        if isinstance(interval, bool) or not isinstance(interval, int) or interval < 1:
+            raise TrainingError(f"LearningGIF: expected a whole number of epochs or steps from 1; got {interval!r}")
+        if not callable(draw):
+            raise TrainingError(
+                f"LearningGIF(draw, path): draw must be a function of axes and trainer; got {draw!r:.60}"
+            )
+        self.draw = draw
+        self.path = Path(path)
+        self.every = every
+        self.every_steps = every_steps
+        self.fps = fps
+        self.figsize = figsize
+        self.dpi = dpi
+        self._frames: list[bytes] = []
+        if every_steps is None:
+            self.on_step_end = None  # type: ignore[method-assign, assignment]
+
+    def on_fit_start(self, trainer: Trainer) -> None:
+        _need_matplotlib("LearningGIF")
+        try:
+            import PIL  # noqa: F401
+        except ImportError:
+            raise TrainingError('LearningGIF needs pillow: pip install "jitrench-nn[train]"') from None
+        if not self._frames:
+            self.frame(trainer)
+
+    def on_step_end(self, trainer: Trainer, logs: dict[str, Any]) -> None:
+        if trainer.step % self.every_steps == 0:  # type: ignore[operator]
+            self.frame(trainer)
+
+    def on_epoch_end(self, trainer: Trainer, logs: dict[str, Any]) -> None:
+        if self.every_steps is None and trainer.epoch % self.every == 0:
+            self.frame(trainer)
+
+    def frame(self, trainer: Trainer) -> None:
+        """Draw one more frame, as the model is now."""
+        import io
+
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=self.figsize, dpi=self.dpi, layout="constrained")
+        with jt.no_grad():
+            self.draw(figure.add_subplot(), trainer)
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=self.dpi)
+        self._frames.append(buffer.getvalue())
+
+    def close(self) -> None:
+        """Write the file; a trainer calls it."""
+        if not self._frames:
+            return
+        import io
+
+        from PIL import Image
+
+        images = [Image.open(io.BytesIO(png)).convert("RGB").quantize(256) for png in self._frames]
+        one = round(1000 / self.fps)
+        lasting = [one] * (len(images) - 1) + [1000]
+        images[0].save(self.path, save_all=True, append_images=images[1:], duration=lasting, loop=0, disposal=1)
+
+    def state_dict(self) -> dict[str, Any]:
+        import numpy as np
+
+        return {"frames": [jt.asarray(np.frombuffer(png, dtype=np.uint8).copy()) for png in self._frames]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._frames = [frame.numpy().tobytes() for frame in state["frames"]]
+
+
+def _need_matplotlib(who: str) -> None:
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        raise TrainingError(f'{who} needs matplotlib: pip install "jitrench-nn[train]"') from None

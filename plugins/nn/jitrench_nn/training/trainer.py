@@ -1,0 +1,931 @@
+"""``Trainer``: the loop over batches, and what belongs around it. Everything it calls is public.
+
+What makes a training exact is kept together: ``Trainer.state_dict`` is all that changes while it runs, and it is taken only
+between two updates. A step that did not come to its end (Ctrl-C in the model, a NaN) is taken back first.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, final
+
+import jitrench_core as jt
+from jitrench_core.transforms.tree import flatten, names
+
+from ..checkpoints import load_checkpoint, save_checkpoint
+from ..models import apply, init
+from . import callbacks as calls
+from . import culprit, progress
+from .callbacks import Checkpoint, hooks, value_of
+from .errors import NonFiniteError, TrainingError
+from .history import History, Row
+from .interrupts import CtrlC
+from .means import Mean, Metrics
+
+INTERRUPTED = Path("interrupted.ckpt")
+
+
+class Trainer:
+    """Trains ``model`` by ``optimizer`` on ``loss(output, target)``.
+
+    ``model`` is a ``Module``, or a plain function that calls layers, whose parameters are ``params``; without ``params``
+    they are made at the first batch, from ``seed``, and are then ``trainer.params``. ``optimizer`` is an Optimizer over them, or a function that makes one
+    of them: ``optimizer=optim.Adam``, ``optimizer=lambda params: optim.Adam(params, lr=1e-3)``. ``schedule`` and ``average``
+    (of weights, with ``update()`` after each step) are objects, too, or functions of the optimizer and of the parameters.
+
+    A batch is ``(input, target)``, or ``(input, input, ..., target)``. For any other, ``step=f`` gives ``f(trainer, batch)``, which
+    returns the loss, or a dict with ``"loss"``, with ``"output"`` and ``"target"`` for the metrics, and with more numbers to
+    be logged; in it, ``trainer(x)`` runs the model.
+
+    - ``metrics``: a dict, or a list, of objects with ``update(output, target)``, ``compute()`` and ``reset()``, or of functions.
+    - ``schedule_per`` is ``"epoch"`` or ``"step"``; one whose ``step`` takes a number gets ``schedule_monitor`` of the epoch.
+    - ``clip``: the largest norm of all gradients together, or a function of the list of parameters, which clips in place.
+    - ``accumulate=n`` updates after n batches, by the mean of their gradients; the last of an epoch may be fewer.
+    - ``seed``, an int or a Generator: of new parameters, dropout in a functional model, and the order of arrays. A Module draws
+      from the default generator, ``jt.random.seed(0)``, as it does without a trainer.
+    - ``device``: where batches are moved; None leaves them where they are.
+    - ``callbacks`` and ``loggers`` (the same, called last); ``checkpoint``, a path or a ``Checkpoint``.
+    - ``progress``: True for a bar (tqdm), ``"lines"``, or False.
+    - ``detect_nan`` ends the training before an update by a loss or gradients that are not finite, and names the culprit.
+
+    Raises ``TrainingError`` for what does not fit together.
+    """
+
+    def __init__(
+        self,
+        model: Callable[..., Any],
+        loss: Callable[..., Any] | None = None,
+        optimizer: Any = None,
+        *,
+        params: Any = None,
+        metrics: Any = None,
+        schedule: Any = None,
+        schedule_per: str = "epoch",
+        schedule_monitor: str = "val_loss",
+        clip: float | Callable[[list[jt.Tensor]], Any] | None = None,
+        accumulate: int = 1,
+        average: Any = None,
+        step: Callable[..., Any] | None = None,
+        seed: int | jt.random.Generator = 0,
+        device: Any = None,
+        callbacks: Any = (),
+        loggers: Any = (),
+        checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
+        progress: bool | str = True,
+        detect_nan: bool = True,
+    ) -> None:
+        _check_model(model)
+        if (loss is None) == (step is None):
+            raise TrainingError(
+                "Trainer needs a loss, such as nn.cross_entropy, or a step= function; "
+                + ("got neither" if loss is None else "got both")
+            )
+        if loss is not None and not callable(loss):
+            raise TrainingError(f"Trainer(loss=): expected a function of output and target; got {loss!r:.60}")
+        if optimizer is None or not (callable(optimizer) or _is_optimizer(optimizer)):
+            raise TrainingError(
+                f"Trainer(optimizer=): expected an Optimizer, or a function of the parameters that makes one, such as "
+                f"optim.Adam; got {optimizer!r:.60}"
+            )
+        if schedule_per not in ("step", "epoch"):
+            raise TrainingError(f"Trainer(schedule_per={schedule_per!r}): expected 'step' or 'epoch'")
+        self._whole("accumulate", accumulate)
+        if not callable(clip) and clip is not None and not (isinstance(clip, (int, float)) and 0 < clip < math.inf):
+            raise TrainingError(f"Trainer(clip=): expected a norm above 0, or a function; got {clip!r:.60}")
+        if params is not None and isinstance(params, jt.Tensor):
+            raise TrainingError("Trainer(params=): expected the tree that nn.init returns, got a Tensor")
+        self.model = model
+        self.loss = loss
+        self.params: Any = params
+        self.metrics = Metrics(metrics)
+        self.accumulate = accumulate
+        self.clip = clip
+        self.checkpoint = Checkpoint(checkpoint) if isinstance(checkpoint, (str, os.PathLike)) else checkpoint
+        self.callbacks = calls.check(callbacks) + calls.check(loggers)
+        self.progress = progress
+        self.detect_nan = detect_nan
+        self.device = None if device is None else jt.device(device)
+        self.history = History()
+        self.history.trainer = self
+        self.epoch = 0  # done
+        self.step = 0  # updates done
+        self.batch = 0  # batches done of the epoch that runs
+        self.stopped: str | None = None
+        self.training = False
+        self.schedule_per = schedule_per
+        self.schedule_monitor = schedule_monitor
+        # Whether it is a Module, which holds its parameters, or runs by nn.apply.
+        self.is_module = isinstance(model, jt.Layer) and params is None
+        self.generator = seed if isinstance(seed, jt.random.Generator) else None
+        self._seed: int = seed.bits(1)[0].item() if isinstance(seed, jt.random.Generator) else seed
+        self._step = step
+        self._given = {"optimizer": optimizer, "schedule": schedule, "average": average}
+        self.optimizer: Any = None
+        self.schedule: Any = None
+        self.average: Any = None
+        self._parameters: list[jt.Tensor] = []
+        self._buffers: list[jt.Tensor] = []
+        self._loss = Mean()
+        self._extra: dict[str, Mean] = {}
+        self._first = 0
+        self._loader: Any = None
+        self._validation: Any = None
+        self._ctrl_c = CtrlC()
+        self._seen: list[tuple[Any, int, Any]] = []  # the batches since the last update
+        self._moment: Moment | None = None  # before the update that runs
+        self._updating = False
+        self._exhausted = False  # all batches of the epoch are done; its validation is not
+
+    # -- what a user calls --------------------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        data: Any,
+        *,
+        epochs: int,
+        validation: Any = None,
+        resume: bool | str | os.PathLike[str] = False,
+        batch_size: int = 32,
+        shuffle: bool = True,
+    ) -> History:
+        """Train for ``epochs`` passes over ``data``, a loader or a tuple of arrays, and measure on ``validation`` after each.
+
+        A loader is anything that gives batches each time it is iterated; of arrays one is made, with ``batch_size`` and
+        ``shuffle``. A second call trains on. ``resume=True`` goes on from the checkpoint's file, where there is one, at the very
+        batch: the weights become those of a training that was never interrupted, and ``epochs`` counts from where that began.
+        ``resume`` may also be a file.
+
+        Ctrl-C ends after the step that runs, saves everything and says where; twice, it ends at once. A training that ends by
+        an error keeps the parameters of its last update. A Module is left in evaluation mode.
+
+        Raises ``TrainingError`` for bad arguments, an empty loader, and a checkpoint that does not fit; ``NonFiniteError`` as said at
+        ``detect_nan``; ``KeyboardInterrupt`` after Ctrl-C, with the file's name.
+        """
+        self._whole("epochs", epochs, "fit")
+        file = self.checkpoint.path if resume is True and self.checkpoint is not None else resume
+        if file is True:
+            raise TrainingError(
+                "fit(resume=True) needs a file: Trainer(checkpoint='run.ckpt'), or fit(resume='run.ckpt')"
+            )
+        loader = self._loader = self._as_loader(data, batch_size, shuffle)
+        self._validation = None if validation is None else self._as_loader(validation, 256, False)
+        self._prepare(loader)
+        self.optimizer.zero_grad()
+        self._first, self.batch, self.stopped = self.epoch, 0, None
+        self._seen.clear()
+        self._exhausted = self._updating = False
+        self._reset_means()
+        if file and (resume is not True or Path(file).exists()):
+            self.load(file)
+        last = self._first + epochs
+        shown = progress.make(self.progress)
+        with self._ctrl_c:
+            try:
+                self._call("on_fit_start")
+                shown.start(last, self.epoch, self.batch, _length(loader))
+                while self.epoch < last and self.stopped is None:
+                    self._train_epoch(loader, shown)
+                    self._end_epoch(shown)
+                self._call("on_fit_end")
+            except KeyboardInterrupt:
+                self._save_interrupted()
+            finally:
+                shown.close()
+                self._set_training(False)
+                self._call("close", defer=False)
+        return self.history
+
+    def evaluate(self, data: Any, *, batch_size: int = 256) -> dict[str, Any]:
+        """The loss and the metrics on ``data``, a loader or a tuple of arrays: ``{"loss": 0.3, "accuracy": 0.9}``.
+
+        No gradient is taken, and dropout and the like are off.
+        """
+        loader = self._as_loader(data, batch_size, False)
+        self._prepare(loader)
+        return self._evaluate(loader)
+
+    def predict(self, data: Any, *, batch_size: int = 256) -> Any:
+        """The model's outputs for inputs: an array, a tuple of arrays where the model takes several, or a loader of inputs."""
+        inputs = data if isinstance(data, tuple) else (data,)
+        if all(hasattr(x, "shape") for x in inputs):
+            n = _lengths(inputs, "predict")
+            batches: Iterable[Any] = (tuple(x[i : i + batch_size] for x in inputs) for i in range(0, n, batch_size))
+            self._prepare_for(tuple(x[:1] for x in inputs))
+        else:
+            batches = data
+            self._prepare(data, inputs_only=True)
+        outputs = []
+        was = self.training
+        self._set_training(False)
+        try:
+            with jt.no_grad():
+                for batch in batches:
+                    batch = self._moved(batch)
+                    outputs.append(self(*batch) if isinstance(batch, (tuple, list)) else self(batch))
+        finally:
+            self._set_training(was)
+        if not outputs:
+            raise TrainingError("predict(): there are no inputs")
+        leaves = [flatten(y)[0] for y in outputs]
+        return flatten(outputs[0])[1]([jt.concat(parts) for parts in zip(*leaves, strict=True)])
+
+    def __call__(self, *inputs: Any) -> Any:
+        """The model's output, in training or not as the trainer is now; for ``step=`` functions."""
+        if self.is_module:
+            return self.model(*inputs)
+        if self.training:
+            return apply(self.model, self.params, *inputs, train=True, rng=self.generator)
+        return apply(self.model, self.params, *inputs)
+
+    def stop(self, reason: str = "stopped by a callback") -> None:
+        """End the training after the step, or the epoch, that runs; for callbacks."""
+        self.stopped = reason
+
+    def running_loss(self) -> float:
+        """The mean of the loss over this epoch so far."""
+        return self._loss.compute()
+
+    def weights(self) -> dict[str, jt.Tensor]:
+        """A copy of the model's Tensors, also of those that are not trained, by name."""
+        return {name: _copy(x) for name, x in self._named().items()}
+
+    def load_weights(self, weights: dict[str, jt.Tensor]) -> None:
+        """Write ``weights`` into the model; raises ``TrainingError`` that names every key that does not fit."""
+        mine = self._named()
+        told = [f"missing: {', '.join(map(repr, gone))}"] if (gone := [k for k in mine if k not in weights]) else []
+        told += [f"unexpected: {', '.join(map(repr, new))}"] if (new := [k for k in weights if k not in mine]) else []
+        other = [
+            f"{k!r} ({weights[k].dtype} {weights[k].shape}, expected {x.dtype} {x.shape})"
+            for k, x in mine.items()
+            if k in weights and (weights[k].shape, weights[k].dtype) != (x.shape, x.dtype)
+        ]
+        told += [f"of another shape or dtype: {', '.join(other)}"] if other else []
+        if told:
+            raise TrainingError(f"these weights are of another model; {'; '.join(told)}. Nothing was loaded.")
+        with jt.no_grad():
+            for name, x in mine.items():
+                jt.assign(x, _copy(weights[name], x.device))
+
+    # -- state --------------------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that changes while training: model, optimizer, schedule, average, loader, random state, metrics, history, callbacks."""
+        self._need_parameters()
+        return {
+            "format": 1,
+            "model": self.weights(),
+            "optimizer": _state_of(self.optimizer),
+            "schedule": _state_of(self.schedule),
+            "average": _state_of(self.average),
+            "loader": _state_of(self._loader),
+            "validation": _state_of(self._validation),
+            "random": {name: _copies(g.state()) for name, g in self._generators().items()},
+            "metrics": self.metrics.state_dict(),
+            "loss": self._loss.state_dict(),
+            "extra": {name: mean.state_dict() for name, mean in self._extra.items()},
+            "callbacks": {name: _state_of(c) for name, c in self._named_callbacks().items()},
+            "history": [dict(row) for row in self.history.rows],
+            "epoch": self.epoch,
+            "step": self.step,
+            "batch": self.batch,
+            "exhausted": self._exhausted,
+            "first": self._first,
+            "stopped": self.stopped,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from ``state``. Raises ``TrainingError`` where it belongs to another model, and what the parts raise."""
+        self._need_parameters()
+        self.load_weights(state["model"])
+        for name, part in (("optimizer", self.optimizer), ("schedule", self.schedule), ("average", self.average)):
+            saved = state[name]
+            if (saved is None) != (_state_of(part) is None):
+                raise TrainingError(
+                    f"the checkpoint was saved {'without' if saved is None else 'with'} {name}=; the trainer is made "
+                    f"{'with' if saved is None else 'without'} one: make it as it was"
+                )
+            if saved is not None:
+                part.load_state_dict(saved)
+        for name, part in (("loader", self._loader), ("validation", self._validation)):
+            if state[name] is not None and hasattr(part, "load_state_dict"):
+                part.load_state_dict(state[name])
+        for name, g in self._generators().items():
+            g.load_state(state["random"][name])
+        self.metrics.load_state_dict(state["metrics"])
+        self._loss.load_state_dict(state["loss"])
+        self._extra = {name: Mean(**saved) for name, saved in state["extra"].items()}
+        for name, c in self._named_callbacks().items():
+            if state["callbacks"].get(name) is not None:
+                c.load_state_dict(state["callbacks"][name])
+        self.history.rows[:] = state["history"]
+        self.epoch, self.step, self.batch = state["epoch"], state["step"], state["batch"]
+        self._first, self.stopped = state["first"], state["stopped"]
+        self._exhausted = state["exhausted"]
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write ``state_dict`` to a file, which is whole or not there; Ctrl-C waits for it."""
+        with self._ctrl_c.waiting():
+            save_checkpoint(self.state_dict(), path)
+
+    def load(self, path: str | os.PathLike[str]) -> None:
+        """Go on from a file of ``save``."""
+        state = load_checkpoint(path, device=self._parameters[0].device if self._parameters else None)
+        if not isinstance(state, dict) or "model" not in state or state.get("format") != 1:
+            raise TrainingError(f"{path} is not a trainer's checkpoint: Trainer.save and checkpoint= write these")
+        try:
+            self.load_state_dict(state)
+        except TrainingError as e:
+            raise TrainingError(f"{path}: {e}") from e
+
+    def _generators(self) -> dict[str, jt.random.Generator]:
+        assert self.generator is not None
+        return {"trainer": self.generator, "default": jt.random.default_generator()}
+
+    def _named(self) -> dict[str, jt.Tensor]:
+        """The model's Tensors by name; one that is shared has the first of its names."""
+        tree = self.model.state() if self.is_module else self.params  # type: ignore[attr-defined]
+        named: dict[str, jt.Tensor] = {}
+        seen: set[int] = set()
+        for name, x in zip(names(tree), flatten(tree)[0], strict=True):
+            if id(x) not in seen:
+                seen.add(id(x))
+                named[name] = x
+        return named
+
+    def _named_callbacks(self) -> dict[str, Any]:
+        """Callbacks by class and number, so that another one beside them changes nothing."""
+        named: dict[str, Any] = {}
+        for c in [*self.callbacks, *([self.checkpoint] if self.checkpoint is not None else [])]:
+            kind, n = type(c).__name__, 1
+            while f"{kind}_{n}" in named:
+                n += 1
+            named[f"{kind}_{n}"] = c
+        return named
+
+    # -- before the first step ------------------------------------------------------------------------------------------
+
+    def _as_loader(self, data: Any, batch_size: int, shuffle: bool) -> Any:
+        if isinstance(data, (tuple, list)) and data and all(hasattr(x, "shape") for x in data):
+            from ..data import ArrayDataset, DataLoader
+
+            if len(data) < 2 and self._step is None:
+                raise TrainingError("the data is one array; expected (input, target)")
+            _lengths(tuple(data), "fit")
+            return DataLoader(ArrayDataset(*data), batch_size, shuffle=shuffle, seed=self._seed, device=self.device)
+        if not hasattr(data, "__iter__"):
+            raise TrainingError(f"the data must be a loader or a tuple of arrays, (x, y); got a {type(data).__name__}")
+        if isinstance(data, Iterator):
+            raise TrainingError(
+                "the data is an iterator, which ends after one pass: give what makes it, such as a list or a DataLoader"
+            )
+        if hasattr(data, "shape") or isinstance(data, (str, bytes, dict)):
+            raise TrainingError(
+                f"the data is a {type(data).__name__}; expected (input, target), or a loader of batches"
+            )
+        return data
+
+    def _prepare(self, loader: Any, inputs_only: bool = False) -> None:
+        """Make parameters and optimizer of the first batch, and put everything back as it was."""
+        if self.optimizer is not None:
+            return
+        if self.params is not None:
+            self._build()
+            return
+        default = jt.random.default_generator()
+        # One that somebody has begun already goes on to its next epoch, as it would without this look.
+        state = _state_of(loader) if getattr(loader, "position", 0) == 0 else None
+        before = _copies(default.state())
+        batches = iter(loader)
+        try:
+            batch = self._moved(next(batches, None))
+        finally:
+            _close(batches)
+        if state is not None:
+            loader.load_state_dict(state)
+        default.load_state(before)
+        if batch is None:
+            raise TrainingError("the loader is empty: it gave no batch")
+        several = isinstance(batch, (tuple, list))
+        if inputs_only:
+            self._prepare_for(tuple(batch) if several else (batch,))
+        elif several and len(batch) > 1:
+            self._prepare_for(tuple(batch[:-1]))
+        elif self.is_module and flatten(self.model.state())[0]:  # type: ignore[attr-defined]
+            self._build()
+        else:
+            raise TrainingError(
+                f"a batch is a {type(batch).__name__}, not (input, target): call the model once, or give params=, so that its "
+                f"parameters exist"
+            )
+
+    def _prepare_for(self, inputs: tuple[Any, ...]) -> None:
+        """Make parameters for these inputs, where there are none, and the optimizer."""
+        if self.optimizer is not None:
+            return
+        if self.is_module:
+            self.model.eval()  # type: ignore[attr-defined]
+            with jt.no_grad():
+                self.model(*(jt.asarray(x) if hasattr(x, "shape") else x for x in inputs))
+        elif self.params is None:
+            self.params = init(self.model, *inputs, seed=self._seed)
+        self._build()
+
+    def _build(self) -> None:
+        """The optimizer and what follows from it."""
+        named = self._named()
+        self._buffers = [x for x in named.values() if not x.requires_grad]
+        tree = self.model.state() if self.is_module else self.params  # type: ignore[attr-defined]
+        optimizer = self._given["optimizer"]
+        self.optimizer = optimizer if _is_optimizer(optimizer) else optimizer(tree)
+        if not _is_optimizer(self.optimizer):
+            kind = type(self.optimizer).__name__
+            self.optimizer = None
+            raise TrainingError(f"Trainer(optimizer=): the function returned a {kind}; expected an Optimizer")
+        self._parameters = list(self.optimizer.parameters)
+        mine = {id(x) for x in named.values()}
+        strange = [p for p in self._parameters if id(p) not in mine]
+        if strange and self._step is None:
+            self.optimizer = None
+            told = ", ".join(repr(p.name or f"one of shape {p.shape}") for p in strange[:5])
+            raise TrainingError(
+                f"the optimizer has {len(strange)} of {len(self._parameters)} parameters that are not the model's: {told}"
+                f"{', ...' if len(strange) > 5 else ''}. Make it of the model's own (those of a function are given by params=), or pass "
+                f"a function: optimizer=lambda params: optim.Adam(params)"
+            )
+        if self.generator is None:
+            device = self._parameters[0].device if self._parameters else self.device
+            self.generator = jt.random.Generator(self._seed, device=device)
+        schedule, average = self._given["schedule"], self._given["average"]
+        self.schedule = schedule(self.optimizer) if callable(schedule) and _is_plain(schedule) else schedule
+        if self.schedule is not None and not hasattr(self.schedule, "step"):
+            raise TrainingError(f"Trainer(schedule=): a {type(self.schedule).__name__} has no step()")
+        self._measured = self.schedule is not None and _takes_a_number(self.schedule.step)
+        self.average = average(tree) if callable(average) and _is_plain(average) else average
+        if self.average is not None and not hasattr(self.average, "update"):
+            raise TrainingError(f"Trainer(average=): a {type(self.average).__name__} has no update()")
+
+    def _need_parameters(self) -> None:
+        if self.optimizer is None:
+            if self.params is None and not (self.is_module and flatten(self.model.state())[0]):  # type: ignore[attr-defined]
+                raise TrainingError("the model has no parameters yet: they are made at the first batch of fit()")
+            self._build()
+
+    # -- an epoch -------------------------------------------------------------------------------------------------------
+
+    def _train_epoch(self, loader: Any, shown: progress.Silent) -> None:
+        """The steps of one epoch, or of what is left of it."""
+        if self.batch == 0:
+            self._reset_means()
+            self._call("on_epoch_start")
+        self._began = time.monotonic()
+        if self._exhausted:
+            return
+        self._set_training(True)
+        batches = iter(loader)
+        if self.batch and not hasattr(loader, "load_state_dict"):  # it starts anew, with what was seen
+            for _ in range(self.batch):
+                next(batches, None)
+        self._origin = (_state_of(loader), self.batch)
+        watchers = hooks(self.callbacks, "on_step_end")
+        seen, accumulate = self._seen, self.accumulate
+        try:
+            while True:
+                if not seen:
+                    self._moment = Moment(self)
+                batch = next(batches, None)
+                if batch is None:
+                    break
+                self._learn(batch)
+                if len(seen) == accumulate:
+                    self._update(watchers)
+                    if self.stopped is not None:
+                        break
+                shown.step(self)
+            self._exhausted = True
+            if seen:
+                self._update(watchers)
+            self._moment = None
+        finally:
+            _close(batches)
+        if self.batch == 0:
+            raise TrainingError("the loader is empty: it gave no batch")
+
+    def _learn(self, batch: Any) -> None:
+        """Loss and gradients of one batch."""
+        if self.device is not None:
+            batch = self._moved(batch)
+        again = Moment(self) if self.detect_nan else None
+        size = _size(batch)
+        loss, logs = self._compute(batch)
+        detached = loss.detach()
+        if again is not None and not math.isfinite(detached.item()):
+            self._refuse("loss", batch, again, detached.item())
+        (loss if self.accumulate == 1 else loss / self.accumulate).backward()
+        if again is not None and not self._finite_gradients():
+            self._refuse("gradient", batch, again, detached.item())
+        logs["loss"] = detached
+        self._seen.append((logs, size, batch))
+
+    def _compute(self, batch: Any) -> tuple[jt.Tensor, dict[str, Any]]:
+        """The loss of a batch, and what is known about it."""
+        if self._step is not None:
+            made = self._step(self, batch)
+            logs: dict[str, Any] = dict(made) if isinstance(made, dict) else {"loss": made}
+            loss: Any = logs.get("loss")
+        else:
+            try:
+                *inputs, target = batch
+            except (TypeError, ValueError):
+                inputs = []
+            if not inputs or isinstance(batch, dict):
+                raise TrainingError(
+                    f"a batch is a {type(batch).__name__}, not (input, target): say by step=f what to do with it, "
+                    f"f(trainer, batch) -> loss"
+                )
+            output = self(*inputs)
+            if type(target) is not jt.Tensor and hasattr(target, "shape"):
+                target = jt.asarray(target)
+            try:
+                loss = self.loss(output, target)  # type: ignore[misc]
+            except jt.JITrenchError as e:
+                e.add_note(f"the loss got the model's output, {_told(output)}, and the target, {_told(target)}")
+                raise
+            logs = {"output": output, "target": target}
+        if type(loss) is not jt.Tensor or loss.data.shape != () or (self.training and loss.node is None):
+            self._refuse_loss(loss)
+        return loss, logs
+
+    def _update(self, watchers: list[Callable[..., Any]]) -> None:
+        """One step of the optimizer, and what comes after each."""
+        seen = self._seen
+        if len(seen) != self.accumulate:  # the last of an epoch: the mean is over fewer
+            factor = self.accumulate / len(seen)
+            with jt.no_grad():
+                for p in self._parameters:
+                    if p.grad is not None:
+                        p.grad = p.grad * factor
+        if self.clip is not None:
+            self._clip()
+        optimizer = self.optimizer
+        self._updating = True
+        optimizer.step()
+        optimizer.zero_grad()
+        if self.average is not None:
+            self.average.update()
+        if self.schedule is not None and self.schedule_per == "step":
+            self.schedule.step()
+        self.step += 1
+        self.batch += len(seen)
+        for logs, size, _ in seen:
+            self._loss.add(logs["loss"], size)
+            self._measure(self.metrics, self._extra, logs, size)
+        last = seen[-1][0]
+        seen.clear()
+        self._moment, self._updating = None, False
+        if watchers:
+            self._step_ended(watchers, last)
+        checkpoint = self.checkpoint
+        if checkpoint is not None and checkpoint.every_steps is not None and self.step % checkpoint.every_steps == 0:
+            self.save(checkpoint.path)
+        if self._ctrl_c.pressed:
+            raise KeyboardInterrupt
+
+    @staticmethod
+    def _measure(metrics: Metrics, extra: dict[str, Mean], logs: dict[str, Any], size: int) -> None:
+        if metrics and "output" in logs:
+            with jt.no_grad():
+                metrics.update(logs["output"], logs["target"], size)
+        if len(logs) > 3 or "output" not in logs:
+            for name, value in logs.items():
+                if name not in ("loss", "output", "target"):
+                    extra.setdefault(name, Mean()).add(
+                        value.detach() if type(value) is jt.Tensor else jt.asarray(float(value)), size
+                    )
+
+    def _step_ended(self, watchers: list[Callable[..., Any]], last: dict[str, Any]) -> None:
+        logs = {name: value for name, value in last.items() if name not in ("output", "target")}
+        for f in watchers:
+            try:
+                f(self, logs)
+            except KeyboardInterrupt:
+                self._ctrl_c.pressed = True
+
+    def _end_epoch(self, shown: progress.Silent) -> None:
+        """Validation, the history's row, callbacks, and the checkpoint of the epoch."""
+        row: Row = {"epoch": self.epoch + 1, "step": self.step, "loss": self._loss.compute()}
+        row |= _numbers(self.metrics.compute()) | {name: mean.compute() for name, mean in self._extra.items()}
+        if self._validation is not None:
+            row |= {f"val_{name}": value for name, value in _numbers(self._evaluate(self._validation)).items()}
+        if (rate := getattr(self.optimizer, "lr", None)) is not None:
+            row["lr"] = float(rate)
+        row["seconds"] = time.monotonic() - self._began
+        if self.schedule is not None and self.schedule_per == "epoch":
+            number: tuple[float, ...] = ()
+            if self._measured:
+                number = (value_of(self.schedule_monitor, row, type(self.schedule).__name__),)
+            self._updating = True
+            self.schedule.step(*number)
+        self.history.rows.append(row)
+        self.epoch, self.batch, self._exhausted, self._updating = self.epoch + 1, 0, False, False
+        self._call("on_epoch_end", row)
+        checkpoint = self.checkpoint
+        if checkpoint is not None:
+            better = checkpoint.best is not None and checkpoint.monitor.look(row)
+            if better:
+                self.save(checkpoint.best)  # type: ignore[arg-type]
+            if checkpoint.every_epochs is not None and self.epoch % checkpoint.every_epochs == 0:
+                self.save(checkpoint.path)
+        shown.epoch(self.history)
+        if self._ctrl_c.pressed:
+            raise KeyboardInterrupt
+
+    def _evaluate(self, loader: Any) -> dict[str, Any]:
+        metrics, mean = self.metrics.fresh(), Mean()
+        extra: dict[str, Mean] = {}
+        was, state = self.training, _state_of(loader)
+        self._set_training(False)
+        try:
+            with jt.no_grad():
+                for batch in loader:
+                    batch = self._moved(batch)
+                    loss, logs = self._compute(batch)
+                    mean.add(loss, _size(batch))
+                    self._measure(metrics, extra, logs, _size(batch))
+        except KeyboardInterrupt:
+            if state is not None:
+                loader.load_state_dict(state)
+            raise
+        finally:
+            self._set_training(was)
+        if not mean:
+            raise TrainingError("the loader is empty: it gave no batch to evaluate")
+        return {"loss": mean.compute()} | metrics.compute() | {name: m.compute() for name, m in extra.items()}
+
+    def _set_training(self, training: bool) -> None:
+        self.training = training
+        if self.is_module:
+            self.model.train(training)  # type: ignore[attr-defined]
+
+    def _reset_means(self) -> None:
+        self._loss.reset()
+        self._extra.clear()
+        self.metrics.reset()
+
+    def _call(self, event: str, *args: Any, defer: bool = True) -> None:
+        """Call the callbacks; a Ctrl-C in one waits until all were called."""
+        functions = (
+            hooks(self.callbacks, event)
+            if event != "close"
+            else [c.close for c in self.callbacks if hasattr(c, "close")]
+        )
+        for f in functions:
+            try:
+                f(self, *args) if event != "close" else f()
+            except KeyboardInterrupt:
+                if not defer:
+                    raise
+                self._ctrl_c.pressed = True
+
+    def _moved(self, batch: Any) -> Any:
+        """The batch on the trainer's device."""
+        if self.device is None or batch is None:
+            return batch
+        leaves, rebuild = flatten(batch)
+        return rebuild([jt.asarray(x).to(self.device) if hasattr(x, "shape") else x for x in leaves])
+
+    # -- what can go wrong in a step -----------------------------------------------------------------------------------
+
+    def _finite_gradients(self) -> bool:
+        """Whether all gradients are finite, by their sums; one that overflows is looked at closely."""
+        with jt.no_grad():
+            for p in self._parameters:
+                g = p.grad
+                if g is not None and not math.isfinite(abs(jt.sum(g).item())) and culprit.bad_numbers(g):
+                    return False
+        return True
+
+    def _clip(self) -> None:
+        if callable(self.clip):
+            self.clip(self._parameters)
+            return
+        with jt.no_grad():
+            held = [(p, p.grad) for p in self._parameters if p.grad is not None]
+            norm = math.hypot(*(jt.vector_norm(g).item() for _, g in held))
+            if norm > self.clip:  # type: ignore[operator]
+                for p, g in held:
+                    p.grad = g * (self.clip / (norm + 1e-6))  # type: ignore[operator]
+
+    def _refuse_loss(self, loss: Any) -> None:
+        if type(loss) is not jt.Tensor:
+            raise TrainingError(f"the loss is a {type(loss).__name__}; expected a 0-d Tensor, as nn.mse_loss returns")
+        if loss.shape != ():
+            raise TrainingError(
+                f"the loss has shape {loss.shape}; expected one number, of shape (): take its mean, jt.mean(loss), or "
+                f"reduction='mean'"
+            )
+        raise TrainingError(
+            "the loss does not depend on any parameter that requires a gradient: it was computed under no_grad, from "
+            "detached values, or by another model"
+        )
+
+    def _refuse(self, what: str, batch: Any, again: Moment, loss: float) -> None:
+        """End the training with what is wrong, and where it came from."""
+        named = list(self._named().items())
+        gradient = culprit.in_parameters(named, gradients=True) if what == "gradient" else ""
+        self.optimizer.zero_grad()
+
+        def same_step() -> None:
+            again.restore(self)
+            self._compute(batch)[0].backward()
+
+        found = culprit.in_batch(batch) or culprit.in_parameters(named) or culprit.in_operations(same_step)
+        place = f"epoch {self.epoch + 1}, step {self.step + 1} (batch {self.batch + len(self._seen) + 1} of the epoch)"
+        self._take_back()
+        kept = ""
+        if self.checkpoint is not None:
+            path = self.checkpoint.path.with_suffix(f".before-nan{self.checkpoint.path.suffix}")
+            self.save(path)
+            kept = f" and in {path.resolve()}"
+        wrong = f"the loss is {loss}" if what == "loss" else f"the loss is {loss:.6g}, but {gradient}"
+        raise NonFiniteError(
+            f"{place}: {wrong}.\n"
+            + (found or "The same step, run again, did not show it: something in it is not drawn from jt.random")
+            + f"\nThe state before this step is in the trainer{kept}."
+        )
+
+    def _take_back(self) -> None:
+        """Undo the update that has begun: random state, running statistics, the loader's place and the gradients."""
+        moment, self._moment = self._moment, None
+        self._seen.clear()
+        self.optimizer.zero_grad()
+        if moment is None:
+            return
+        self._exhausted = False
+        state, batch = self._origin
+        if state is not None:
+            self._loader.load_state_dict(state)
+            batches = iter(self._loader)
+            for _ in range(self.batch - batch):
+                next(batches, None)
+            place = _state_of(self._loader)
+            _close(batches)
+            self._loader.load_state_dict(place)
+        moment.restore(self)
+
+    def _save_interrupted(self) -> None:
+        """After Ctrl-C: save, and raise again with the file's name."""
+        where = f"epoch {self.epoch + 1}, after step {self.step}"
+        path = self.checkpoint.path if self.checkpoint is not None else INTERRUPTED
+        if self._updating:
+            saved = f"; the last checkpoint is {path.resolve()}" if path.exists() else ""
+            raise KeyboardInterrupt(
+                f"training was interrupted in {where}, in the middle of an update: its state is not saved{saved}"
+            ) from None
+        self._take_back()
+        self.save(path)
+        resume = "True" if self.checkpoint is not None else repr(str(path))
+        raise KeyboardInterrupt(
+            f"training was interrupted in {where}. Its state is saved in {path.resolve()}; to go on: fit(..., resume={resume})"
+        ) from None
+
+    @staticmethod
+    def _whole(name: str, value: Any, who: str = "Trainer") -> None:
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise TrainingError(f"{who}({name}={value!r}): expected a whole number from 1")
+
+
+@final
+class Moment:
+    """What a batch may change before the parameters are updated: random state and running statistics.
+
+    Arrays are never written in place, so to hold them is to remember them.
+    """
+
+    __slots__ = ("buffers", "random")
+
+    def __init__(self, trainer: Trainer) -> None:
+        state, default = trainer.generator.state(), jt.random.default_generator().state()  # type: ignore[union-attr]
+        self.random = (state["key"].data, state["counter"].data, default["key"].data, default["counter"].data)
+        self.buffers = [x.data for x in trainer._buffers] if trainer._buffers else ()
+
+    def restore(self, trainer: Trainer) -> None:
+        key, counter, default_key, default_counter = map(jt.Tensor, self.random)
+        trainer.generator.load_state({"key": key, "counter": counter})  # type: ignore[union-attr]
+        jt.random.default_generator().load_state({"key": default_key, "counter": default_counter})
+        with jt.no_grad():
+            for x, data in zip(trainer._buffers, self.buffers, strict=True):
+                jt.assign(x, jt.Tensor(data))
+
+
+def fit(
+    model: Callable[..., Any],
+    data: Any,
+    *,
+    loss: Callable[..., Any] | None = None,
+    optimizer: Any,
+    epochs: int,
+    validation: Any = None,
+    resume: bool | str | os.PathLike[str] = False,
+    batch_size: int = 32,
+    shuffle: bool = True,
+    **options: Any,
+) -> History:
+    """Train ``model`` on ``data`` in one call: ``Trainer(model, loss, optimizer, **options).fit(data, epochs=...)``.
+
+    The result is the history; ``history.trainer`` predicts, evaluates and holds ``params``.
+
+    >>> import jitrench_core as jt
+    >>> import jitrench_nn as nn
+    >>> import jitrench_optim as optim
+    >>> x = jt.linspace(0, 1, 64)[:, None]
+    >>> history = nn.fit(nn.Linear(1), (x, 3 * x), loss=nn.mse_loss, optimizer=optim.SGD, epochs=2, progress=False)
+    >>> history.columns
+    ['epoch', 'step', 'loss', 'lr', 'seconds']
+    """
+    trainer = Trainer(model, loss, optimizer, **options)
+    return trainer.fit(
+        data, epochs=epochs, validation=validation, resume=resume, batch_size=batch_size, shuffle=shuffle
+    )
+
+
+def _check_model(model: Any) -> None:
+    if isinstance(model, type):
+        raise TrainingError(f"Trainer: the model is the class {model.__name__}; make an object, {model.__name__}(...)")
+    if not callable(model):
+        raise TrainingError(f"Trainer: the model comes first, a function or a layer; got {type(model).__name__}")
+
+
+def _is_optimizer(x: Any) -> bool:
+    return not isinstance(x, type) and all(hasattr(x, name) for name in ("step", "zero_grad", "parameters"))
+
+
+def _is_plain(x: Any) -> bool:
+    """A function or class that makes an object, and not the object itself."""
+    return isinstance(x, type) or not (hasattr(x, "step") or hasattr(x, "update"))
+
+
+def _takes_a_number(step: Any) -> bool:
+    """Whether a schedule's ``step`` needs an argument: the number that it watches."""
+    return any(
+        p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+        for p in inspect.signature(step).parameters.values()
+    )
+
+
+def _state_of(part: Any) -> Any:
+    return part.state_dict() if hasattr(part, "state_dict") else None
+
+
+def _copy(x: jt.Tensor, device: Any = None) -> jt.Tensor:
+    return jt.tensor(x.detach(), device=device or x.device)
+
+
+def _copies(state: dict[str, jt.Tensor]) -> dict[str, jt.Tensor]:
+    return {name: _copy(x) for name, x in state.items()}
+
+
+def _close(batches: Any) -> None:
+    if hasattr(batches, "close"):
+        batches.close()
+
+
+def _length(loader: Any) -> int | None:
+    try:
+        return len(loader)
+    except TypeError:
+        return None
+
+
+def _lengths(arrays: tuple[Any, ...], who: str) -> int:
+    """The number of examples, which all arrays have."""
+    shapes = [tuple(x.shape) for x in arrays]
+    if any(not s for s in shapes) or len({s[0] for s in shapes}) != 1:
+        raise TrainingError(
+            f"{who}(): the arrays need the same first length; they have shapes {', '.join(map(str, shapes))}"
+        )
+    if shapes[0][0] == 0:
+        raise TrainingError(f"{who}(): the arrays are empty, of shapes {', '.join(map(str, shapes))}")
+    return int(shapes[0][0])
+
+
+def _size(batch: Any) -> int:
+    """The number of examples of a batch: the first length of its first array."""
+    x = batch[0] if type(batch) in (tuple, list) else batch
+    if not hasattr(x, "shape"):
+        x = next((leaf for leaf in flatten(batch)[0] if hasattr(leaf, "shape")), None)
+    shape = getattr(x, "shape", ())
+    return int(shape[0]) if shape else 1
+
+
+def _numbers(found: dict[str, Any]) -> dict[str, Any]:
+    """What fits into a table."""
+    return {name: value for name, value in found.items() if isinstance(value, (int, float))}
+
+
+def _told(x: Any) -> str:
+    return f"{x.dtype} of shape {x.shape}" if type(x) is jt.Tensor else f"a {type(x).__name__}"

@@ -1,0 +1,454 @@
+"""The object style: a ``Module`` holds its layers as attributes, and its tensors itself."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+import jitrench_core as jt
+import jitrench_nn as nn
+from jitrench_core.layer import LayerError
+from jitrench_core.tensor import assign
+from jitrench_core.transforms.tree import names
+
+pytestmark = pytest.mark.usefixtures("seeded")
+
+
+@pytest.fixture
+def seeded():
+    jt.random.seed(0)
+    yield
+    jt.random.seed()
+
+
+class Net(nn.Module):
+    """Layers in an attribute, in a ModuleList, in a list, shared, with a tensor of its own and one tied."""
+
+    def __init__(self, device=None):
+        super().__init__()
+        self.first = nn.Linear(4)
+        self.blocks = nn.ModuleList(nn.Linear(4) for _ in range(2))
+        self.more = [nn.Linear(4)]
+        self.again = self.first
+        self.gain = nn.Parameter(jt.tensor(2.0, device=device))
+
+    def forward(self, x):
+        x = jt.tanh(self.first(x))
+        for block in self.blocks:
+            x = jt.tanh(self.again(block(x)))
+        return self.more[0](x) @ self.first.weight * self.gain
+
+
+class Counter(nn.Module):
+    """A layer with a buffer."""
+
+    def forward(self, x):
+        calls = self.buffer("calls", (), nn.zeros)
+        if self.training:
+            with jt.no_grad():
+                assign(calls, calls + 1.0)
+        return x * self.parameter("scale", x.shape[-1:], nn.ones)
+
+
+class Noise(nn.Module):
+    def forward(self, x):
+        return x + self.generator.normal(x.shape).to(x.device) if self.training else x
+
+
+NAMES = ["gain", "first.weight", "first.bias"]
+NAMES += ["blocks.0.weight", "blocks.0.bias", "blocks.1.weight", "blocks.1.bias", "more.0.weight", "more.0.bias"]
+X = np.linspace(-1.0, 1.0, 20).reshape(5, 4)
+
+
+def test_module_is_the_cores_layer():
+    assert nn.Module is jt.Layer
+
+
+def test_the_first_call_makes_the_parameters(T, backend):
+    model = Net(backend)
+    with pytest.raises(LayerError, match=r"Net\.parameters\(\): the shapes .* call the layer once, model\(x\)"):
+        model.parameters()
+    with pytest.raises(LayerError, match=r"Net\.state_dict\(\)"):
+        model.state_dict()
+    y = model(T(X))
+    assert y.shape == (5, 4)
+    assert [name for name, _ in model.named_parameters()] == NAMES
+    assert len(list(model.parameters())) == len(NAMES)
+    assert model.first.weight.name == "first.weight"
+    assert all(p.device == jt.device(backend) and p.requires_grad for p in model.parameters())
+    y.sum().backward()
+    assert all(p.grad is not None for p in model.parameters())
+    model.zero_grad()
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_both_styles_compute_the_same(backend, T, close):
+    model = Net(backend)
+    x = T(X)
+    want = model(x)
+    close(nn.apply(model, model.state(), x), want)
+    close(nn.apply(Net(backend), model.state(), x), want)
+    params = nn.init(Net(backend), x, seed=3)
+    assert sorted(names(params)) == sorted(NAMES)
+    moved = Net(backend)
+    moved.load_state_dict(params)
+    close(moved(x), nn.apply(Net(backend), params, x))
+    grads = jt.grad(lambda p: nn.apply(moved, p, x).sum())(params)
+    moved(x).sum().backward()
+    for name, p in moved.named_parameters():
+        place = grads
+        for key in name.split("."):
+            place = place[key]
+        close(place, p.grad)
+
+
+def test_a_seed_gives_one_set_of_weights(backend, T):
+    jt.random.seed(5)
+    a = Net(backend)
+    a(T(X))
+    assert a.first.weight.tolist() == nn.init(Net(backend), T(X), seed=5)["first"]["weight"].tolist()
+
+
+def test_init_draws_anew_for_a_model_that_has_run(T):
+    model = nn.Linear(3)
+    model(T(X))
+    before = model.weight.tolist()
+    params = nn.init(model, T(X), seed=9)
+    assert params["weight"].tolist() != before
+    assert model.weight.tolist() == before
+
+
+def test_training_with_an_optimizer(T):
+    import jitrench_optim as optim
+
+    model = nn.Sequential(nn.Linear(8), jt.tanh, nn.Linear(1))
+    x = T(X)
+    y = jt.sum(x * x, axis=-1, keepdims=True)
+    model(x)
+    optimizer = optim.Adam(model.parameters(), lr=0.05)
+    for _ in range(300):
+        optimizer.zero_grad()
+        loss = nn.mse_loss(model(x), y)
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 1e-3
+
+
+def test_state_dict_is_a_snapshot(backend, T, close):
+    model = Net(backend)
+    x = T(X)
+    want = model(x)
+    state = model.state_dict()
+    assert list(state) == [n for n, _ in model.named_parameters()]
+    assert not any(value.requires_grad for value in state.values())
+    with jt.no_grad():
+        for p in model.parameters():
+            p *= 0.5
+    assert abs(model(x) - want).max().item() > 1e-3
+    assert model.load_state_dict(state) == ([], [])
+    close(model(x), want)
+
+
+def test_load_state_dict_says_all_that_does_not_fit():
+    model = nn.Sequential(nn.Linear(3), nn.Linear(2))
+    model(jt.asarray(X))
+    before = model.state_dict()
+    wrong = {"0.weight": np.zeros((3, 5)), "0.bias": np.ones(3), "1.weigth": np.zeros((2, 3)), "1.bias": np.zeros(2)}
+    message = (
+        r"Sequential\.load_state_dict\(\): missing: '1\.weight'; unexpected: '1\.weigth'; "
+        r"'0\.weight' is float64 \(3, 5\), expected float64 \(3, 4\)\. Nothing was loaded\."
+    )
+    with pytest.raises(LayerError, match=message):
+        model.load_state_dict(wrong)
+    assert model[0].bias.tolist() == before["0.bias"].tolist()
+    with pytest.raises(LayerError, match="'0.bias' is int64"):
+        model.load_state_dict({"0.bias": np.zeros(3, dtype="int64")}, strict=False)
+    keys = model.load_state_dict({"0.bias": np.ones(3, dtype="float32"), "other": 1.0}, strict=False)
+    assert keys.missing_keys == ["0.weight", "1.weight", "1.bias"]
+    assert keys.unexpected_keys == ["other"]
+    assert model[0].bias.dtype == jt.float64  # the layer's own
+    assert model[0].bias.tolist() == [1.0, 1.0, 1.0]
+
+
+def test_what_is_loaded_before_the_first_call_waits_for_it():
+    model = nn.Sequential(nn.Linear(2), nn.Linear(1))
+    with pytest.raises(LayerError, match="unexpected: 'head.weight'"):
+        model.load_state_dict({"head.weight": np.zeros((1, 1))})
+    model.load_state_dict({"0.weight": np.ones((2, 3)), "0.bias": np.ones(2), "1": {"weight": np.ones((1, 2))}})
+    assert model(jt.ones((1, 3))).item() == 8.0
+    assert model[0].weight.requires_grad
+    late = nn.Linear(2)
+    late.load_state_dict({"weight": np.ones((2, 3)), "scale": np.ones(2)})
+    with pytest.raises(LayerError, match=r"Linear was given 'scale' by load_state_dict, and has only 'weight', 'bias'"):
+        late(jt.ones((1, 3)))
+    other = nn.Linear(2)
+    other.load_state_dict({"weight": np.ones((2, 3))})
+    with pytest.raises(jt.ShapeError, match=r"expected 'weight' of shape \(2, 4\), got \(2, 3\)"):
+        other(jt.ones((1, 4)))
+
+
+def test_buffers_and_modes(T):
+    model = nn.Sequential(Counter(), Noise())
+    x = T(X)
+    model(x)
+    model(x)
+    assert model[0].calls.item() == 2.0
+    assert [name for name, _ in model.named_buffers()] == ["0.calls"]
+    assert [name for name, _ in model.named_parameters()] == ["0.scale"]
+    assert len(list(model.buffers())) == 1
+    assert model.eval() is model
+    assert not model.training
+    assert not model[1].training
+    np.testing.assert_array_equal(model(x).numpy(), X)
+    assert model[0].calls.item() == 2.0
+    assert model.train()[1].training
+    # nn.apply has its own word, and writes the tree's buffers
+    params = nn.init(model, x)
+    nn.apply(model, params, x)
+    assert params["0"]["calls"].item() == 0.0
+    a = nn.apply(model, params, x, train=True, rng=3)
+    assert params["0"]["calls"].item() == 1.0
+    assert model[0].calls.item() == 2.0
+    assert a.tolist() == nn.apply(model, params, x, train=True, rng=3).tolist()
+    generator = jt.random.Generator(3, device=x.device)
+    assert a.tolist() == nn.apply(model, params, x, train=True, rng=generator).tolist()
+    assert a.tolist() != nn.apply(model, params, x, train=True, rng=generator).tolist()
+    with pytest.raises(LayerError, match=r"^1 draws random numbers: pass a generator or a seed, nn\.apply\("):
+        nn.apply(model, params, x, train=True)
+    with pytest.raises(LayerError, match=r"apply\(rng=\): expected a jt\.random\.Generator or a seed; got str 'a'"):
+        nn.apply(model, params, x, train=True, rng="a")
+
+
+def test_registered_buffers():
+    layer = nn.Linear(2)
+    layer.register_buffer("mask", jt.tensor([1.0, 0.0]))
+    layer(jt.ones((1, 3)))
+    assert [name for name, _ in layer.named_buffers()] == ["mask"]
+    layer.mask = jt.tensor([0.0, 1.0])
+    assert layer.state_dict()["mask"].tolist() == [0.0, 1.0]
+
+
+def test_to_moves_and_converts(T, backend):
+    model = Net(backend)
+    assert model.to(dtype="float32") is model  # before the first call: what it makes
+    model(T(X.astype("float32")))
+    assert {str(p.dtype) for p in model.parameters()} == {"float32"}
+    model.to(jt.float64)
+    assert model(T(X)).dtype == jt.float64
+    assert model.first.weight.name == "first.weight"
+    with pytest.raises(jt.DTypeError, match=r"Net\.to\(\): parameters are floating-point numbers; got int64"):
+        model.to(dtype="int64")
+    if backend == "strict":
+        model.to("numpy")
+        assert model(jt.asarray(X)).device == jt.device("numpy")
+
+
+def test_a_dtype_that_drifts_is_refused_and_names_the_layer():
+    model = nn.Sequential(nn.Linear(3), nn.Linear(2))
+    model(jt.asarray(X))
+    with pytest.raises(jt.DTypeError, match=r"^0 has float64 parameters and got a float32 input of shape \(5, 4\)"):
+        model(jt.asarray(X.astype("float32")))
+    with pytest.raises(jt.ShapeError, match=r"^0: expected 'weight' of shape \(3, 5\), got \(3, 4\)"):
+        model(jt.ones((2, 5)))
+
+
+def test_arrays_are_taken_as_tensors():
+    class Mean(nn.Module):
+        def forward(self, x):
+            return x.mean() * self.parameter("w", (), nn.ones)
+
+    model = Mean()
+    assert isinstance(model(X), jt.Tensor)
+    assert isinstance(model(X), jt.Tensor)
+
+
+def test_modules_and_children():
+    model = Net()
+    names = ["", "first", "blocks", "blocks.0", "blocks.1", "more.0"]
+    assert [name for name, _ in model.named_modules()] == names
+    assert len(list(model.modules())) == 6
+    assert [name for name, _ in model.named_children()] == ["first", "blocks", "more.0"]
+    assert len(list(model.children())) == 3
+
+
+def test_freezing():
+    model = nn.Sequential(nn.Linear(3), nn.Linear(2))
+    model(jt.asarray(X))
+    model[0].requires_grad_(False)
+    assert len(list(model.parameters())) == 4
+    model(jt.asarray(X)).sum().backward()
+    assert model[1].weight.grad is not None
+    model[0].requires_grad_()
+    assert model[0].weight.requires_grad
+    assert model[0].weight.name == "weight"
+
+
+def test_tied_weights(T, close):
+    class Tied(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embed = nn.Linear(3, bias=False)
+
+        def forward(self, x):
+            return self.embed(x) @ self.embed.weight
+
+    model = Tied()
+    x = T(X)
+    y = model(x)
+    assert len(list(model.parameters())) == 1
+    close(nn.apply(model, model.state(), x), y)
+    params = nn.init(Tied(), x, seed=1)
+    grads = jt.grad(lambda p: nn.apply(Tied(), p, x).sum())(params)
+    w = jt.tensor(params["embed"]["weight"].detach())
+    close(grads["embed"]["weight"], jt.grad(lambda w: (x @ w.mT @ w).sum())(w))
+
+
+def test_copies_and_pickles():
+    model = Net()
+    x = jt.asarray(X)
+    want = model(x).numpy()
+    for made in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        np.testing.assert_array_equal(made(x).numpy(), want)
+        assert made.again is made.first
+        with jt.no_grad():
+            made.gain *= 2.0
+    np.testing.assert_array_equal(model(x).numpy(), want)
+
+
+def test_under_transforms(backend, T, close):
+    model = Net(backend)
+    x = T(X)
+    rows = jt.vmap(model)(x)  # the first call, too: the parameters outlive it
+    close(rows, model(x))
+    close(jt.jvp(model, (x,), (x,))[1], jt.jvp(lambda x: nn.apply(model, model.state(), x), (x,), (x,))[1])
+    assert model.first.weight.shape == (4, 4)
+
+
+def test_layers_made_in_forward_would_be_lost():
+    class Wrong(nn.Module):
+        def forward(self, x):
+            return nn.Linear(3)(x)
+
+    with pytest.raises(LayerError, match=r"Wrong\.forward makes a Linear of its own, whose parameters would be lost"):
+        Wrong()(jt.asarray(X))
+    assert list(nn.init(Wrong(), (None, 4))) == ["Linear_1"]  # nothing is lost there
+
+
+def test_two_layers_of_one_name():
+    class Twins(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a = nn.Linear(4, name="same")
+            self.b = nn.Linear(4, name="same")
+
+        def forward(self, x):
+            return self.b(self.a(x))
+
+    with pytest.raises(LayerError, match="two layers have the name 'same'"):
+        nn.init(Twins(), (None, 4))
+    with pytest.raises(LayerError, match="two layers have the name 'same'"):
+        Twins()(jt.asarray(X))
+
+
+def test_parameters_are_written_by_assign():
+    layer = nn.Linear(3)
+    layer(jt.asarray(X))
+    with pytest.raises(LayerError, match=r"Linear: 'weight' is a parameter: write its value by `with jt\.no_grad\(\)"):
+        layer.weight = layer.weight * 2.0
+    layer.weight = nn.Parameter(np.zeros((3, 4)))
+    np.testing.assert_array_equal(layer(jt.asarray(X)).numpy(), 0.0)
+    del layer.bias
+    assert [name for name, _ in layer.named_parameters()] == ["weight"]
+
+
+def test_attributes_that_are_not_there():
+    layer = nn.Linear(3)
+    with pytest.raises(AttributeError, match=r"'Linear' object has no attribute 'weight'; .* after the first call"):
+        _ = layer.weight
+    layer(jt.asarray(X))
+    with pytest.raises(AttributeError, match=r"'Linear' object has no attribute 'wieght'\. Did you mean 'weight'\?"):
+        _ = layer.wieght
+
+
+def test_forward_called_directly():
+    layer = nn.Linear(3)
+    with pytest.raises(LayerError, match=r"Linear has no 'weight' yet: call the layer itself, not its forward\(\)"):
+        layer.forward(jt.asarray(X))
+
+
+def test_a_parameter_of_a_later_call():
+    class Grows(nn.Module):
+        def forward(self, x, more=False):
+            x = x * self.parameter("a", (), nn.ones)
+            return x + self.parameter("b", (), nn.ones) if more else x
+
+    layer = Grows().to(dtype="float32")
+    x = jt.asarray(X.astype("float32"))
+    layer(x)
+    assert layer(x, more=True).dtype == jt.float32
+    assert [name for name, _ in layer.named_parameters()] == ["a", "b"]
+
+
+def test_one_call_that_loses_the_parameters_is_told():
+    with pytest.warns(UserWarning, match="this Linear made its parameters, and they are gone with it"):
+        nn.Linear(2)(jt.asarray(X))
+
+    def kept():
+        layer = nn.Linear(2)
+        return layer(jt.asarray(X)).shape
+
+    assert kept() == (5, 2)
+    layer = nn.Linear(2)
+    layer(jt.asarray(X))
+    layer = nn.Linear(3)
+    layer(jt.asarray(X))
+
+
+def test_repr_shows_what_was_given():
+    model = nn.Sequential(nn.Linear(3, bias=False), nn.ModuleList([nn.Linear(2)]))
+    assert repr(nn.Linear(3)) == "Linear(3)"
+    assert repr(model) == ("Sequential(\n  (0): Linear(3, bias=False)\n  (1): ModuleList(\n    (0): Linear(2)\n  )\n)")
+
+
+def test_module_list():
+    layers = nn.ModuleList([nn.Linear(2)])
+    assert layers.append(nn.Linear(3)) is layers
+    layers.extend([nn.Linear(4)])
+    assert [layer.out_dim for layer in layers] == [2, 3, 4]
+    assert len(layers) == 3
+    assert layers[-1].out_dim == 4
+    assert [layer.out_dim for layer in layers[1:]] == [3, 4]
+    layers[-1] = nn.Linear(5)
+    assert layers[2].out_dim == 5
+    with pytest.raises(LayerError, match="ModuleList holds layers; got a int 3"):
+        layers.append(3)
+    with pytest.raises(IndexError):
+        layers[3] = nn.Linear(1)
+
+
+def test_sequential():
+    model = nn.Sequential(nn.Linear(3), jt.relu, nn.Linear(2, name="head"))
+    assert list(nn.init(model, (None, 4))) == ["0", "head"]
+    assert model[1] is jt.relu
+    assert len(model[:2]) == 2
+    assert [getattr(part, "out_dim", None) for part in model] == [3, None, 2]
+    with pytest.raises(
+        LayerError, match=r"part 1 is <class .*Linear'>; .*; make a layer of the class, Linear\(\.\.\.\)"
+    ):
+        nn.Sequential(nn.Linear(3), nn.Linear)
+    with pytest.raises(LayerError, match="part 0 is 3; expected a layer, or a function of a Tensor"):
+        nn.Sequential(3)
+
+
+def test_partition_and_merge():
+    model = nn.Sequential(Counter(), nn.Linear(2))
+    params = nn.init(model, (None, 4))
+    trained, rest = nn.partition(params)
+    assert names(rest) == ["0.calls"]
+    assert names(trained) == ["0.scale", "1.weight", "1.bias"]
+    merged = nn.merge(trained, rest)
+    assert merged["0"]["calls"] is params["0"]["calls"]
+    assert sorted(names(merged)) == sorted(names(params))
+    with pytest.raises(LayerError, match=r"merge\(\): two trees have 'scale'"):
+        nn.merge(params, trained)
