@@ -18,6 +18,7 @@ from options import number, require
 
 import jitrench_core as jt
 import jitrench_nn as nn
+import jitrench_optim as optim
 from jitrench_core.plot import RendererError
 from jitrench_core.plugins import plugins
 
@@ -77,61 +78,32 @@ def measure(params: Any, digits: Digits) -> tuple[float, float]:
     return cross_entropy(scores, digits.labels).item(), nn.accuracy(scores, digits.labels).item()
 
 
-def train(params: Any, digits: Digits, held_out: Digits, epochs: int, batch: int, seed: int) -> list[tuple[float, ...]]:
-    """Train in place. Loss and accuracy on both sets, before the first epoch and after each."""
-    from tqdm import tqdm
-
-    optimizer = Adam(params, lr=2e-3)
-    generator = jt.random.Generator(seed)
-    images, labels = with_shifted(digits)
-    history = [measure(params, digits) + measure(params, held_out)]
-    with tqdm(total=epochs, unit="epoch") as bar:
-        for epoch in range(epochs):
-            if epoch == epochs * 3 // 4:
-                optimizer.lr = 2e-4
-            order = generator.permutation(len(labels))
-            for start in range(0, len(order), batch):
-                rows = order[start : start + batch]
-                optimizer.zero_grad()
-                cross_entropy(nn.apply(model, params, images[rows]), labels[rows]).backward()
-                optimizer.step()
-            history.append(measure(params, digits) + measure(params, held_out))
-            bar.set_postfix_str(f"held out: loss {history[-1][2]:.3f}, accuracy {history[-1][3]:.1%}")
-            bar.update()
-    return history
-
-
-def draw(history: list[tuple[float, ...]], file: Path) -> None:
-    """Loss and accuracy over the epochs."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-    from matplotlib.ticker import MaxNLocator, MultipleLocator, PercentFormatter
-
-    epochs = range(len(history))
-    loss, accuracy, held_out_loss, held_out_accuracy = zip(*history, strict=True)
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-    curves = (
-        (left, loss, held_out_loss, f"held out ({held_out_loss[-1]:.3f} at the end)"),
-        (right, accuracy, held_out_accuracy, f"held out ({held_out_accuracy[-1]:.1%} at the end)"),
+def train(params: Any, digits: Digits, held_out: Digits, epochs: int, batch: int, seed: int) -> nn.History:
+    """Train in place."""
+    trainer = nn.Trainer(
+        model,
+        cross_entropy,
+        lambda params: Adam(params, lr=2e-3),
+        params=params,
+        metrics={"accuracy": nn.metrics.Accuracy()},
+        schedule=lambda optimizer: optim.MultiStepLR(optimizer, milestones=[epochs * 3 // 4], gamma=0.1),
     )
-    for axes, trained, held_out, label in curves:
-        axes.plot(epochs, trained, color="tab:blue", label="trained on")
-        axes.plot(epochs, held_out, color="tab:orange", label=label)
-        axes.set(xlabel="epoch", xlim=(0, len(history) - 1))
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(alpha=0.3)
-    left.set(ylabel="cross-entropy", yscale="log", title="Loss")
-    right.axhline(GOAL, color="grey", linestyle=":", label=f"goal, {GOAL:.0%}")
-    right.set(ylabel="digits recognised", ylim=(0.8, 1.005), title="Accuracy")
-    right.yaxis.set_major_locator(MultipleLocator(0.05))
-    right.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
-    left.legend()
-    right.legend(loc="lower right")
-    figure.suptitle("A network of three layers learns to read handwritten digits")
+    loader = nn.data.DataLoader(nn.data.ArrayDataset(*with_shifted(digits)), batch, shuffle=True, seed=seed)
+    return trainer.fit(loader, epochs=epochs, validation=held_out)
+
+
+def draw(history: nn.History, file: Path) -> None:
+    """Loss and accuracy over the epochs."""
+    from matplotlib.ticker import PercentFormatter
+
+    title = "A network of three layers learns to read handwritten digits"
+    figure = nn.plot_history(history, columns=["loss", "accuracy"], title=title)
+    _, accuracy = figure.axes
+    accuracy.axhline(GOAL, color="grey", linestyle=":", label=f"goal, {GOAL:.0%}")
+    accuracy.set(ylim=(0.8, 1.005))
+    accuracy.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
+    accuracy.legend(loc="lower right")
     figure.savefig(file, dpi=120)
-    plt.close(figure)
 
 
 def reload(weights: Path, seed: int) -> float:
@@ -187,7 +159,7 @@ def main(argv: Sequence[str] | None = None) -> Result | None:
     start = time.perf_counter()
     history = train(params, digits, held_out, options.epochs, options.batch, options.seed)
     seconds = time.perf_counter() - start
-    accuracy = history[-1][3]
+    accuracy = history[-1]["val_accuracy"]
     print(f"accuracy on held-out digits: {accuracy:.2%} after {options.epochs} epochs in {seconds:.1f} s")
 
     files = {name: options.out / name for name in ("digits.jtw", "digits_learning.png", "digits_graph.svg")}
