@@ -272,8 +272,8 @@ def test_splitting(backend):
     order = jt.random.Generator(4, device=backend).permutation(10).tolist()
     assert test.y.tolist() == order[:3]
     assert s.split(4, 0.3)[1].y.tolist() == test.y.tolist() != s.split(5, 0.3)[1].y.tolist()
-    assert len(s.dataset()) == 10
-    assert [p.item() for p in nn.data.Sample("s", x, None, ["a"]).split()[0].dataset()[0]] == [order_of(10)[2]]
+    assert len(s) == 10
+    assert [p.item() for p in nn.data.Sample("s", x, None, ["a"]).split()[0][0]] == [order_of(10)[2]]
     for fraction, message in [
         (0, "0 of 10 examples is 0; both parts need"),
         (1.0, "1.0 of 10 examples is 10"),

@@ -875,3 +875,12 @@ def test_a_ctrl_c_while_a_file_is_written_is_not_lost(data, tmp_path, monkeypatc
     monkeypatch.setattr(module, "save_checkpoint", writing)
     with pytest.raises(KeyboardInterrupt, match="after step 2. Its state is saved"):
         quiet(checkpoint=nn.Checkpoint(tmp_path / "run.ckpt", every_steps=1)).fit([data] * 5, epochs=1)
+
+
+def test_a_data_set_is_taken_in_batches(backend):
+    x, y = jt.ones((10, 3), device=backend), jt.ones((10, 1), device=backend)
+    trainer = nn.Trainer(nn.Linear(1), nn.mse_loss, optim.SGD, progress=False)
+    history = trainer.fit(nn.data.ArrayDataset(x, y), epochs=2, batch_size=4, validation=nn.data.ArrayDataset(x, y))
+    assert trainer.step == 6
+    assert len(history) == 2
+    assert trainer.evaluate(nn.data.ArrayDataset(x, y)) == trainer.evaluate((x, y))

@@ -14,14 +14,13 @@ from .datasets import ArrayDataset, DataError
 
 
 @final
-class Sample:
+class Sample(ArrayDataset):
     """Examples with their answers: ``x`` of shape (n, features), ``y`` of shape (n,): class numbers, or numbers to predict.
 
+    It is the ``ArrayDataset(x, y)``, or ``ArrayDataset(x)`` where y is None.
     ``feature_names`` and ``class_names`` are lists of strings (None: y is no class), ``description`` says where the data come from,
     and ``image_shape`` is (height, width) where the features are pixels.
     """
-
-    __slots__ = ("class_names", "description", "feature_names", "image_shape", "name", "x", "y")
 
     def __init__(
         self,
@@ -33,6 +32,7 @@ class Sample:
         description: str = "",
         image_shape: tuple[int, int] | None = None,
     ) -> None:
+        super().__init__(*([x] if y is None else [x, y]))
         self.name, self.x, self.y = name, x, y
         self.feature_names, self.class_names = feature_names, class_names
         self.description, self.image_shape = description, image_shape
@@ -41,9 +41,6 @@ class Sample:
         kinds = "" if self.class_names is None else f", {len(self.class_names)} classes"
         return f"Sample({self.name!r}, {len(self)} examples, {len(self.feature_names)} features{kinds})"
 
-    def __len__(self) -> int:
-        return len(self.x)
-
     @property
     def images(self) -> jt.Tensor:
         """``x`` as images of one channel: (n, 1, height, width). Raises ``DataError`` where the features are no pixels."""
@@ -51,11 +48,7 @@ class Sample:
             raise DataError(f"{self.name}: the features are no pixels of images")
         return jt.reshape(self.x, (len(self), 1, *self.image_shape))
 
-    def dataset(self) -> ArrayDataset:
-        """``ArrayDataset(x, y)``; without y, of x alone."""
-        return ArrayDataset(self.x) if self.y is None else ArrayDataset(self.x, self.y)
-
-    def take(self, indices: Any) -> Sample:
+    def subset(self, indices: Any) -> Sample:
         """The Sample of these examples, by their numbers."""
         indices = jt.asarray(indices, device=self.x.device)
         x, y = (None if part is None else jt.take(part, indices, axis=0) for part in (self.x, self.y))
@@ -79,7 +72,7 @@ class Sample:
                 f"split(seed, fraction): {fraction} of {len(self)} examples is {held}; both parts need at least one"
             )
         order = jt.random.Generator(seed).permutation(len(self)).to(self.x.device)
-        return self.take(order[held:]), self.take(order[:held])
+        return self.subset(order[held:]), self.subset(order[:held])
 
 
 def digits(*, dtype: Any = None, device: Any = None) -> Sample:

@@ -153,9 +153,9 @@ class Trainer:
         batch_size: int = 32,
         shuffle: bool = True,
     ) -> History:
-        """Train for ``epochs`` passes over ``data``, a loader or a tuple of arrays, and measure on ``validation`` after each.
+        """Train for ``epochs`` passes over ``data``, a loader, a data set or a tuple of arrays, and measure on ``validation`` after each.
 
-        A loader is anything that gives batches each time it is iterated; of arrays one is made, with ``batch_size`` and
+        A loader is anything that gives batches each time it is iterated; of a data set or arrays one is made, with ``batch_size`` and
         ``shuffle``. A second call trains on. ``resume=True`` goes on from the checkpoint's file, where there is one, at the very
         batch: the weights become those of a training that was never interrupted, and ``epochs`` counts from where that began.
         ``resume`` may also be a file.
@@ -370,9 +370,11 @@ class Trainer:
     # -- before the first step ------------------------------------------------------------------------------------------
 
     def _as_loader(self, data: Any, batch_size: int, shuffle: bool) -> Any:
-        if isinstance(data, (tuple, list)) and data and all(hasattr(x, "shape") for x in data):
-            from ..data import ArrayDataset, DataLoader
+        from ..data import ArrayDataset, DataLoader, Dataset
 
+        if isinstance(data, Dataset):
+            return DataLoader(data, batch_size, shuffle=shuffle, seed=self._seed, device=self.device)
+        if isinstance(data, (tuple, list)) and data and all(hasattr(x, "shape") for x in data):
             if len(data) < 2 and self._step is None:
                 raise TrainingError("the data is one array; expected (input, target)")
             _lengths(tuple(data), "fit")
