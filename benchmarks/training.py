@@ -3,13 +3,16 @@
     tox run -e bench-training-torch -- --repeat 50 --only mlp gpt
 
 A step is: forward, loss, backward, the optimizer's step, gradients forgotten. Both libraries start from the same float32 weights,
-and their losses over the first steps must agree. The manner is eager.py's, whose tools these are. Memory is measured in a
-process of its own for each library: the highest resident size during 5 steps, minus that before the first.
+and their losses over the first steps must agree. The manner is eager.py's, whose tools these are, but that each library has a
+process of its own: threads of a library that wait in a loop for more work would take a core from the other's. They still take turns.
+Memory is the highest resident size of such a process during 5 steps, minus that before the first.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
+import gc
 import json
 import math
 import os
@@ -17,14 +20,16 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from time import sleep
+from timeit import Timer
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
-if sys.argv[1:3] == ["--memory-of", "JITrench"]:
+if sys.argv[2:3] == ["JITrench"]:
     sys.modules["torch"] = None  # type: ignore[assignment]  # an import of it fails: it takes 200 MB
 
 import eager
-from eager import Samplers, calls, jt, np, torch
+from eager import Samplers, jt, np, torch
 
 import jitrench_nn as nn
 import jitrench_optim as optim
@@ -57,27 +62,27 @@ class Case:
     def batch(self, rng: Any) -> tuple[Any, Any]:
         raise NotImplementedError
 
-    def ours(self, weights: Arrays) -> tuple[Callable[[Any], Any], Any, Any]:
-        """The model, the loss and the optimizer."""
+    def ours(self) -> tuple[Any, Any, Any]:
+        """The model, whose own weights are replaced, the loss, and what makes the optimizer."""
         raise NotImplementedError
 
     def theirs(self, variant: str) -> tuple[Any, Any, Any]:
-        """As above; the model's own weights are replaced."""
+        """As above, in PyTorch."""
         raise NotImplementedError
 
     def step(self, variant: str) -> Step:
         """A step of the library; it returns the loss."""
         rng = np.random.default_rng(0)
         weights, (x, t) = self.weights(rng), self.batch(rng)
-        if variant == "JITrench":
-            x, t = jt.tensor(x), jt.tensor(t)
-            tensors = {k: jt.tensor(v, requires_grad=True) for k, v in weights.items()}
-            model, loss, optimizer = self.ours(tensors)
-        else:
-            x, t = torch.tensor(x), torch.tensor(t)
-            model, loss, make = self.theirs(variant)
-            model.load_state_dict({k: torch.tensor(v) for k, v in weights.items()})
-            optimizer = make(model.parameters())
+        library = jt if variant == "JITrench" else torch
+        x, t = library.tensor(x), library.tensor(t)
+        model, loss, make = self.ours() if library is jt else self.theirs(variant)
+        model.load_state_dict({k: library.tensor(v) for k, v in weights.items()})
+        if library is jt:
+            with jt.no_grad():
+                model(x[:1])  # where our layers get what was loaded
+        assert all("float32" in str(p.dtype) for p in model.parameters())
+        optimizer = make(model.parameters())
 
         def run() -> float:
             value = loss(model(x), t)
@@ -101,7 +106,7 @@ class SineMLP(Case):
     """100 points through 1-10-1 with a sigmoid, mean squared error, SGD."""
 
     title = "sine MLP"
-    number = 30
+    number = 500
 
     def weights(self, rng: Any) -> Arrays:
         return linear_weights(rng, "0", 1, 10) | linear_weights(rng, "2", 10, 1)
@@ -111,10 +116,9 @@ class SineMLP(Case):
         t = np.sin(2 * np.pi * x) + rng.normal(scale=0.1, size=x.shape)
         return x.astype(np.float32), t.astype(np.float32)
 
-    def ours(self, weights: Arrays) -> Any:
-        w1, b1, w2, b2 = weights.values()
-        model = lambda x: F.linear(jt.sigmoid(F.linear(x, w1, b1)), w2, b2)  # noqa: E731
-        return model, F.mse_loss, optim.SGD(list(weights.values()), lr=0.1)
+    def ours(self) -> Any:
+        model = nn.Sequential(nn.Linear(10), nn.Sigmoid(), nn.Linear(1))
+        return model, F.mse_loss, lambda p: optim.SGD(p, lr=0.1)
 
     def theirs(self, variant: str) -> Any:
         tnn = torch.nn
@@ -126,7 +130,7 @@ class MLP(Case):
     """128 examples through 784-512-256-10 with relu, cross entropy, Adam."""
 
     title = "MLP 784-512-256-10"
-    number = 2
+    number = 20
     variants = ("JITrench", "PyTorch", "fused")
     widths = (784, 512, 256, 10)
 
@@ -139,14 +143,9 @@ class MLP(Case):
     def batch(self, rng: Any) -> tuple[Any, Any]:
         return rng.normal(size=(128, 784)).astype(np.float32), rng.integers(0, 10, size=128)
 
-    def ours(self, weights: Arrays) -> Any:
-        w1, b1, w2, b2, w3, b3 = weights.values()
-
-        def model(x: Any) -> Any:
-            x = jt.relu(F.linear(x, w1, b1))
-            return F.linear(jt.relu(F.linear(x, w2, b2)), w3, b3)
-
-        return model, F.cross_entropy, optim.Adam(list(weights.values()), lr=1e-3)
+    def ours(self) -> Any:
+        model = nn.Sequential(nn.Linear(512), nn.ReLU(), nn.Linear(256), nn.ReLU(), nn.Linear(10))
+        return model, F.cross_entropy, lambda p: optim.Adam(p, lr=1e-3)
 
     def theirs(self, variant: str) -> Any:
         tnn = torch.nn
@@ -159,6 +158,7 @@ class CNN(Case):
     """64 images of 28x28: twice conv 3x3, relu and max pool 2, to 16 and 32 channels, then linear; SGD with momentum."""
 
     title = "CNN"
+    number = 6
 
     def weights(self, rng: Any) -> Arrays:
         found: Arrays = {}
@@ -171,15 +171,13 @@ class CNN(Case):
     def batch(self, rng: Any) -> tuple[Any, Any]:
         return rng.normal(size=(64, 1, 28, 28)).astype(np.float32), rng.integers(0, 10, size=64)
 
-    def ours(self, weights: Arrays) -> Any:
-        w1, b1, w2, b2, w3, b3 = weights.values()
-
-        def model(x: Any) -> Any:
-            x = F.max_pool2d(jt.relu(F.conv2d(x, w1, b1, padding=1)), 2)
-            x = F.max_pool2d(jt.relu(F.conv2d(x, w2, b2, padding=1)), 2)
-            return F.linear(jt.reshape(x, (x.shape[0], -1)), w3, b3)
-
-        return model, F.cross_entropy, optim.SGD(list(weights.values()), lr=0.01, momentum=0.9)
+    def ours(self) -> Any:
+        model = nn.Sequential(
+            nn.Conv2d(16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Flatten(), nn.Linear(10),
+        )  # fmt: skip
+        return model, F.cross_entropy, lambda p: optim.SGD(p, lr=0.01, momentum=0.9)
 
     def theirs(self, variant: str) -> Any:
         tnn = torch.nn
@@ -195,13 +193,14 @@ class GPT(Case):
     """8 sequences of 64 out of 256 characters, 4 blocks of 4 heads and width 128, AdamW."""
 
     title = "GPT"
+    number = 4
     blocks, width, heads, length, examples, vocabulary = 4, 128, 4, 64, 8, 256
 
     def weights(self, rng: Any) -> Arrays:
         d = self.width
         found: Arrays = {
             "token.weight": rng.normal(scale=0.02, size=(self.vocabulary, d)).astype(np.float32),
-            "place.weight": rng.normal(scale=0.02, size=(self.length, d)).astype(np.float32),
+            "place": rng.normal(scale=0.02, size=(self.length, d)).astype(np.float32),
         }
         norm = lambda name: {f"{name}.weight": np.ones(d, np.float32), f"{name}.bias": np.zeros(d, np.float32)}  # noqa: E731
         for i in range(self.blocks):
@@ -215,29 +214,37 @@ class GPT(Case):
         text = rng.integers(0, self.vocabulary, size=(self.examples, self.length + 1))
         return text[:, :-1].copy(), text[:, 1:].reshape(-1).copy()
 
-    def ours(self, weights: Arrays) -> Any:
-        d, heads, p = self.width, self.heads, weights
+    def ours(self) -> Any:
+        d, heads, case = self.width, self.heads, self
 
-        def block(x: Any, at: str) -> Any:
-            n, length, _ = x.shape
-            y = F.layer_norm(x, p[f"{at}.norm1.weight"], p[f"{at}.norm1.bias"])
-            y = F.linear(y, p[f"{at}.qkv.weight"], p[f"{at}.qkv.bias"])
-            y = jt.permute_dims(jt.reshape(y, (n, length, 3, heads, d // heads)), (2, 0, 3, 1, 4))
-            y = F.scaled_dot_product_attention(y[0], y[1], y[2], is_causal=True)
-            y = jt.reshape(jt.permute_dims(y, (0, 2, 1, 3)), (n, length, d))
-            x = x + F.linear(y, p[f"{at}.project.weight"], p[f"{at}.project.bias"])
-            y = F.layer_norm(x, p[f"{at}.norm2.weight"], p[f"{at}.norm2.bias"])
-            y = F.gelu(F.linear(y, p[f"{at}.up.weight"], p[f"{at}.up.bias"]))
-            return x + F.linear(y, p[f"{at}.down.weight"], p[f"{at}.down.bias"])
+        class Block(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.norm1, self.norm2 = nn.LayerNorm(d), nn.LayerNorm(d)
+                self.qkv, self.project = nn.Linear(3 * d), nn.Linear(d)
+                self.up, self.down, self.gelu = nn.Linear(4 * d), nn.Linear(d), nn.GELU()
 
-        def model(tokens: Any) -> Any:
-            x = F.embedding(tokens, p["token.weight"]) + p["place.weight"]
-            for i in range(self.blocks):
-                x = block(x, f"blocks.{i}")
-            x = F.layer_norm(x, p["norm.weight"], p["norm.bias"])
-            return jt.reshape(F.linear(x, p["head.weight"], p["head.bias"]), (-1, self.vocabulary))
+            def forward(self, x: Any) -> Any:
+                n, length, _ = x.shape
+                y = jt.reshape(self.qkv(self.norm1(x)), (n, length, 3, heads, d // heads))
+                y = jt.permute_dims(y, (2, 0, 3, 1, 4))
+                y = F.scaled_dot_product_attention(y[0], y[1], y[2], is_causal=True)
+                x = x + self.project(jt.reshape(jt.permute_dims(y, (0, 2, 1, 3)), (n, length, d)))
+                return x + self.down(self.gelu(self.up(self.norm2(x))))
 
-        return model, F.cross_entropy, getattr(optim, "AdamW", optim.Adam)(list(weights.values()), lr=3e-4)
+        class Model(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.token = nn.Embedding(case.vocabulary, d)
+                self.place = nn.Parameter(jt.zeros((case.length, d), dtype=jt.float32))
+                self.blocks = nn.Sequential(*(Block() for _ in range(case.blocks)))
+                self.norm, self.head = nn.LayerNorm(d), nn.Linear(case.vocabulary)
+
+            def forward(self, tokens: Any) -> Any:
+                x = self.blocks(self.token(tokens) + self.place)
+                return jt.reshape(self.head(self.norm(x)), (-1, case.vocabulary))
+
+        return Model(), F.cross_entropy, lambda p: optim.AdamW(p, lr=3e-4, weight_decay=0.01)
 
     def theirs(self, variant: str) -> Any:
         tnn, d, heads, case = torch.nn, self.width, self.heads, self
@@ -260,12 +267,12 @@ class GPT(Case):
             def __init__(self) -> None:
                 super().__init__()
                 self.token = tnn.Embedding(case.vocabulary, d)
-                self.place = tnn.Embedding(case.length, d)
+                self.place = tnn.Parameter(torch.zeros(case.length, d))
                 self.blocks = tnn.Sequential(*(Block() for _ in range(case.blocks)))
                 self.norm, self.head = tnn.LayerNorm(d), tnn.Linear(d, case.vocabulary)
 
             def forward(self, tokens: Any) -> Any:
-                x = self.blocks(self.token(tokens) + self.place.weight)
+                x = self.blocks(self.token(tokens) + self.place)
                 return self.head(self.norm(x)).reshape(-1, case.vocabulary)
 
         make = lambda p: torch.optim.AdamW(p, lr=3e-4, weight_decay=0.01)  # noqa: E731
@@ -275,13 +282,43 @@ class GPT(Case):
 CASES = {"sine-mlp": SineMLP(), "mlp": MLP(), "cnn": CNN(), "gpt": GPT()}
 
 
-def samplers(case: Case) -> dict[str, Samplers]:
+# -- processes ------------------------------------------------------------------------------------------------------
+
+
+def serve(case: Case, library: str) -> None:
+    """Run in a process of its own: the losses of the first steps, then the seconds of a step for each line that comes in.
+
+    Threads and caches are warm again when the clock starts.
+    """
+    step = case.step(library)
+    print(json.dumps([step() for _ in range(5)]), flush=True)
+    for _ in sys.stdin:
+        Timer(step).timeit(case.number)
+        print(Timer(step).timeit(case.number) / case.number, flush=True)
+
+
+def samplers(name: str) -> dict[str, Samplers]:
     """The steps of each library; their losses agree over the first steps."""
-    steps = {v: case.step(v) for v in case.variants if v == "JITrench" or torch}
-    first = {v: [step() for _ in range(5)] for v, step in steps.items()}
-    for losses in first.values():
-        np.testing.assert_allclose(losses, first["JITrench"], rtol=2e-3)
-    return {f"{case.title}: step": calls(case.number, steps)}
+    case = CASES[name]
+    found: Samplers = {}
+    losses = []
+    for library in case.variants if torch else ("JITrench",):
+        command = [sys.executable, __file__, "--serve", library, name]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        losses.append(json.loads(process.stdout.readline()))
+
+        def sample(process: Any = process) -> float:
+            sleep(0.05)  # until no thread of the other waits for work in a loop
+            process.stdin.write("\n")
+            process.stdin.flush()
+            return float(process.stdout.readline())
+
+        found[library] = sample
+    for row in losses:
+        np.testing.assert_allclose(row, losses[0], rtol=2e-3)
+    return {f"{case.title}: step": found}
 
 
 # -- memory ---------------------------------------------------------------------------------------------------------
@@ -301,6 +338,10 @@ def resident(peak: bool) -> int:
 def memory_of(case: Case, library: str) -> int:
     """Run in a process of its own: by how many bytes five steps raise the resident size at its highest."""
     step = case.step(library)
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)  # what was freed before the first step is not there for it
     try:
         Path("/proc/self/clear_refs").write_text("5")  # the highest size starts anew
     except OSError:
@@ -347,6 +388,9 @@ def main() -> None:
     if sys.argv[1:2] == ["--memory-of"]:
         print(memory_of(CASES[sys.argv[3]], sys.argv[2]))
         return
+    if sys.argv[1:2] == ["--serve"]:
+        serve(CASES[sys.argv[3]], sys.argv[2])
+        return
     parser = argparse.ArgumentParser(description="training steps and their memory beside PyTorch's")
     known = list(CASES)
     parser.add_argument("--only", nargs="+", choices=known, default=known, metavar="CASE", help=", ".join(known))
@@ -356,7 +400,7 @@ def main() -> None:
     args = parser.parse_args()
     eager.TARGETS = TARGETS
     eager.CASES.clear()
-    eager.CASES.update({name: lambda name=name: samplers(CASES[name]) for name in args.only})
+    eager.CASES.update({name: lambda name=name: samplers(name) for name in args.only})
     found = eager.environment()
     print("\n".join(f"{name:10}{value}" for name, value in found.items()))
     times = eager.measure(args.only, args.repeat)

@@ -31,7 +31,7 @@ PROMPT = "The statement "
 
 class Result(NamedTuple):
     bits: float
-    lzma: float
+    lzma: tuple[float, float]
     sample: str
     files: list[Path]
 
@@ -73,11 +73,18 @@ def pieces(codes: jt.Tensor, length: int) -> Any:
 
 
 def load_text() -> str:
-    """Python's language topics, one after another, in ASCII, without tables and rulers."""
+    """Python's language topics, one after another, in ASCII, without tables and rulers, and each paragraph once."""
     topics = pydoc_data.topics.topics
     text = "\n\n".join(topics[name].strip() for name in sorted(topics)).encode("ascii", "ignore").decode()
     lines = [line.rstrip() for line in text.splitlines() if line.lstrip()[:1] not in ("|", "+")]
-    return re.sub(r"\n{3,}", "\n\n", re.sub(r"[*=~^-]{4,}", "", "\n".join(lines)))
+    paragraphs = re.split(r"\n{2,}", re.sub(r"[*=~^-]{4,}", "", "\n".join(lines)))
+    return "\n\n".join({" ".join(p.split()): p for p in paragraphs}.values())
+
+
+def lzma_bits(before: str, text: str) -> float:
+    """How many bits a letter of ``text`` takes, packed after what comes before it."""
+    sizes = [len(lzma.compress(part.encode(), preset=9)) for part in (before, before + text)]
+    return 8 * (sizes[1] - sizes[0]) / len(text)
 
 
 def next_letter(scores: jt.Tensor, target: jt.Tensor) -> jt.Tensor:
@@ -97,7 +104,13 @@ def write(model: GPT, codes: list[int], length: int, n: int, temperature: float,
 
 
 def draw(
-    history: Any, steps: Sequence[int], bits: float, packed: float, weights: np.ndarray, text: str, file: Path
+    history: Any,
+    steps: Sequence[int],
+    bits: float,
+    packed: tuple[float, float],
+    weights: np.ndarray,
+    text: str,
+    file: Path,
 ) -> None:
     """The loss over the steps, and where one head of each kind looks."""
     import matplotlib
@@ -110,7 +123,8 @@ def draw(
     left.plot(steps, [BITS * loss for loss in history["loss"]], color="tab:blue", label="pieces trained on")
     found = [BITS * loss for loss in history["val_loss"]]
     left.plot(steps, found, color="tab:orange", label=f"pieces held out (all of them at the end: {bits:.2f})")
-    left.axhline(packed, color="grey", linestyle=":", label=f"held-out text, packed by lzma ({packed:.2f})")
+    for value, style, what in zip(packed, (":", "--"), ("by itself", "after the other"), strict=True):
+        left.axhline(value, color="grey", linestyle=style, label=f"text held out, packed by lzma {what} ({value:.2f})")
     left.set(xlabel="step", ylabel="bits per letter", title="Learning")
     left.grid(alpha=0.3)
     left.legend()
@@ -132,10 +146,10 @@ def farthest_looking(weights: np.ndarray) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> Result:
-    """The bits per letter of the text held out, those of lzma, a sample, and the files."""
+    """The bits per letter of the text held out, those of lzma without and with the other text before it, a sample, and the files."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="where to write (default: here)")
-    parser.add_argument("--steps", type=number(1), default=3000)
+    parser.add_argument("--steps", type=number(1), default=2000)
     parser.add_argument("--batch", type=number(1), default=16)
     parser.add_argument("--length", type=number(2), default=64, help="letters that it sees at once")
     parser.add_argument("--layers", type=number(1), default=4)
@@ -155,7 +169,11 @@ def main(argv: Sequence[str] | None = None) -> Result:
     letters = sorted(set(text))
     codes = jt.asarray(np.array([letters.index(c) for c in text]))
     cut = round(len(text) * (1 - HELD_OUT))
-    packed = 8 * len(lzma.compress(text[cut:].encode(), preset=9)) / len(text[cut:])
+    if len(text) - cut <= options.length:
+        parser.error(
+            f"argument --length: there are {len(text) - cut} letters held out, too few for pieces of {options.length}"
+        )
+    packed = lzma_bits("", text[cut:]), lzma_bits(text[:cut], text[cut:])
     length = options.length
     rounds = min(options.steps, ROUNDS)
     per_round = options.steps // rounds
@@ -180,9 +198,8 @@ def main(argv: Sequence[str] | None = None) -> Result:
     glance = nn.data.Subset(held_out, np.linspace(0, len(held_out) - 1, GLANCE).astype(int))
     history = trainer.fit(train, epochs=rounds, validation=nn.data.DataLoader(glance, 64))
     bits = BITS * trainer.evaluate(nn.data.DataLoader(held_out, 64))["loss"]
-    print(
-        f"{sum(p.size for p in model.parameters()):,} parameters: {bits:.3f} bits per letter held out; lzma packs it to {packed:.3f}"
-    )
+    print(f"{sum(p.size for p in model.parameters()):,} parameters: {bits:.3f} bits per letter held out")
+    print(f"lzma packs these letters to {packed[0]:.3f} by themselves, to {packed[1]:.3f} after the text trained on")
 
     start = [letters.index(c) for c in PROMPT]
     generator = jt.random.Generator(options.seed)

@@ -120,7 +120,7 @@ def draw(trainers: dict[str, nn.Trainer], new: Sequences, per_round: int, file: 
     figure.colorbar(points, ax=others[-1], label="steps between the two numbers")
     left.set(xlabel="step", ylabel="mean squared error, new sequences", yscale="log", title="Learning")
     left.grid(alpha=0.3)
-    left.legend(loc="center right")
+    left.legend(loc="center right", fontsize=9)
     figure.savefig(file, dpi=120)
     plt.close(figure)
 

@@ -353,8 +353,9 @@ def _key(node: Any) -> Any:
 
 
 def _seed(y: Tensor, seed: Tensor | None) -> Tensor:
+    kind = y.dtype.kind
     if seed is None:
-        if y.dtype.kind == "c":
+        if kind == "c":
             raise GradientError(
                 f"backward from a {y.dtype} tensor: a gradient starts from a real scalar. Take jt.abs(y), jt.real(y) or the "
                 f"like, or pass the weight of the output: backward(grad), jt.vjp."
@@ -373,7 +374,7 @@ def _seed(y: Tensor, seed: Tensor | None) -> Tensor:
         )
     elif seed.dtype != y.dtype:
         seed = ops.match_dtype(seed, y)
-    if y.dtype.kind not in "fc":
+    if kind not in "fc":
         raise GradientError(f"backward from a {y.dtype} tensor: only floating-point and complex outputs have gradients")
     return seed
 
@@ -509,7 +510,7 @@ def backward(output: Tensor, seed: Tensor | None, retain: bool, record: bool) ->
     """Add the gradient of ``output`` to ``grad`` of every leaf, and of every retained node, that leads to it."""
     grads: Any = grad([output], None, [None if seed is None else conjugate(seed)], record=record, retain=retain)
     for node, g in grads.items():
-        g = conjugate(g)
+        g = ops.conj(g) if dtype_of(g.data).kind == "c" else g
         node.grad = g if node.grad is None else ops.add(node.grad, g)
 
 

@@ -12,18 +12,21 @@ import warnings
 from collections.abc import Iterator, Mapping
 from functools import partial
 from inspect import Parameter, signature
+from threading import RLock
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Never
 from weakref import finalize
 
 from .dtypes import dtype as as_dtype
 from .dtypes import float64
-from .errors import DTypeError, NotFoundError, ShapeError, suggest
+from .errors import DTypeError, JITrenchError, NotFoundError, ShapeError, suggest
 from .graph import Leaf, no_grad
 from .ops.creation import asarray, tensor
 from .random import Generator, default_generator
 from .scope import Frame, Initializer, LayerError, Place, Scope, Tree, checked, frame
 from .tensor import Tensor, assign
+from .transforms.checkpointing import touched
+from .transforms.tree import flatten
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,6 +43,7 @@ class LoadedKeys(NamedTuple):
 
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
+_making = RLock()  # held in first calls: two threads must not make a layer's parameters twice
 
 
 class Layer:
@@ -69,6 +73,8 @@ class Layer:
     # Read-only until there is something to hold, since a subclass need not call __init__.
     _tensors: Mapping[str, Tensor] = _NONE
     _pending: Mapping[str, Tensor] = _NONE  # loaded before the first call
+    _strict: bool = False  # whether nothing may be missing among these
+    _listed: bool = False  # whether parameters() left this layer out, which had not run
     _buffers: tuple[str, ...] = ()
     _training: bool = True
     _placing: tuple[Any, Any] = (None, None)  # dtype and device, said before the first call
@@ -96,9 +102,11 @@ class Layer:
         if current is None:
             mine = self._tensors.get(name)
             if mine is None:
-                return self._late(name, tuple(shape), init, trainable)
-            if mine.data.shape != shape:
+                mine = self._late(name, tuple(shape), init, trainable)
+            elif mine.data.shape != shape and mine.shape != tuple(shape):
                 self._check(mine, name, tuple(shape), None)
+            if not trainable:
+                touched(mine)
             return mine
         if current.layer is not self:
             raise LayerError(
@@ -109,11 +117,13 @@ class Layer:
         found: Any = place.tree.get(name)
         if found is None and current.scope.generator is not None:
             found = place.tree[name] = self._make(current.scope, place, name, tuple(shape), init, trainable)
-        if type(found) is not Tensor or found.data.shape != shape:
+        if type(found) is not Tensor or (found.data.shape != shape and found.shape != tuple(shape)):
             self._check(found, name, tuple(shape), current)
         for x in current.inputs:
             if type(x) is Tensor and x.data.dtype is not found.data.dtype:
                 _check_dtype(x, found, self.label)
+        if not trainable:
+            touched(found)
         return found
 
     def buffer(self, name: str, shape: tuple[int, ...], init: Initializer) -> Tensor:
@@ -186,8 +196,12 @@ class Layer:
             if type(x) is not Tensor:
                 args = as_tensors(args)
                 break
+        given = args
+        if kwargs:
+            kwargs = _named_tensors(kwargs)
+            given = (*args, *kwargs.values())
         if kind is not False:
-            for x in args:
+            for x in given:
                 if type(x) is Tensor and x.data.dtype is not kind:
                     self._other_dtype(x)
         try:
@@ -198,7 +212,8 @@ class Layer:
 
     def _inside(self, current: Frame, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run in a scope."""
-        inner = current.enter(self, args)
+        args, kwargs = as_tensors(args), _named_tensors(kwargs)
+        inner = current.enter(self, (*args, *kwargs.values()))
         token = frame.set(inner)
         try:
             return self.forward(*args, **kwargs)
@@ -210,46 +225,74 @@ class Layer:
 
     def _first(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The first call, which makes what is missing: in a scope whose tree is then handed out to the layers."""
-        args = as_tensors(args)
-        given = [x for x in (*args, *kwargs.values()) if type(x) is Tensor]
+        with _making:
+            if self._kind is None:
+                return self._run_first(args, kwargs)
+        return self(*args, **kwargs)  # another thread was faster
+
+    def _run_first(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        args, kwargs = as_tensors(args), _named_tensors(kwargs)
+        given = [x for x in flatten((args, kwargs))[0] if type(x) is Tensor]
         dtype, device = self._placing
-        if dtype is None:
-            dtype = next((x.dtype for x in given if x.dtype.kind == "f"), float64)
+        if dtype is None:  # of integers alone, such as tokens, loaded weights say it
+            held = [x for layer in self.modules() for x in layer._pending.values()]
+            dtype = next((x.dtype for x in (*given, *held) if x.dtype.kind == "f"), float64)
         if device is None and given:
             device = given[0].device
-        tree = self.state()
         scope = Scope(
-            tree, generator=default_generator(), dtype=dtype, device=device, model=self, train=None, levels=()
+            self.state(), generator=default_generator(), dtype=dtype, device=device, model=self, train=None, levels=()
         )
-        for x in given:
-            self._other_dtype(x)
+        for x in (*args, *kwargs.values()):
+            if type(x) is Tensor:
+                self._other_dtype(x)
         with scope:
             result = self(*args, **kwargs)
-            made = [(p.owner, p.tree) for p in scope.places if p.owner is not None]
-        own = {id(layer) for _, layer in self.walk()}
-        for layer, tree in made:
-            if id(layer) not in own and any(type(x) is Tensor for x in tree.values()):
+            places = [p for p in scope.places if p.owner is not None]
+            made = [(p.owner, p.label, {k: x for k, x in p.tree.items() if type(x) is Tensor}) for p in places]
+        own = {id(layer) for layer in self.modules()}
+        for layer, _, tensors in made:
+            if id(layer) not in own and tensors:
                 raise LayerError(
                     f"{type(self).__name__}.forward makes a {type(layer).__name__} of its own, whose parameters would be lost: make "
                     f"layers in __init__, as attributes, or run the model by nn.init(model, shape) and nn.apply(model, params, x)"
                 )
-        for layer, tree in made:
-            layer._keep({name: x for name, x in tree.items() if type(x) is Tensor})
-        if any(layer._tensors for _, layer in self.walk()):
-            calls = sys._getframe(2)
+        problems = [p for layer, label, tensors in made for p in layer._loaded_wrongly(label, tensors)]
+        if problems:
+            raise LayerError(f"{'; '.join(problems)}. No parameters were made.")
+        for layer, _, tensors in made:
+            layer._keep(tensors)
+        if any(layer._tensors for layer in self.modules()):
+            calls = sys._getframe(3)
             finalize(self, _warn_if_lost, type(self).__name__, calls.f_code, calls.f_lineno).atexit = False
         return result
 
-    def _keep(self, tensors: dict[str, Tensor]) -> None:
+    def _loaded_wrongly(self, label: str, tensors: Tree) -> Iterator[str]:
+        """What ``load_state_dict`` brought and the first call did not ask for, and what it did not bring."""
         unused = self._pending.keys() - tensors.keys()
         if unused:
-            raise LayerError(
-                f"{self.label} was given {', '.join(map(repr, sorted(unused)))} by load_state_dict, and has only "
+            yield (
+                f"{label} was given {', '.join(map(repr, sorted(unused)))} by load_state_dict, and has only "
                 f"{', '.join(map(repr, tensors)) or 'no parameters'}"
+            )
+        missing = [name for name in tensors if name not in self._pending and name not in self._tensors]
+        if self._strict and missing:
+            yield (
+                f"{label} was not given {', '.join(map(repr, missing))} by load_state_dict: strict=False lets the first call "
+                f"make what is missing"
+            )
+
+    def _keep(self, tensors: Tree) -> None:
+        """Hold what the first call made."""
+        if self._listed and any(x.requires_grad and x is not self._tensors.get(name) for name, x in tensors.items()):
+            warnings.warn(
+                f"{self.label} made its parameters after parameters() was taken of the model, which left them out: make the "
+                f"optimizer anew, or call all layers once before",
+                stacklevel=5,
             )
         if tensors:
             self._tensors = tensors
-        self.__dict__.pop("_pending", None)
+        for name in ("_pending", "_strict", "_listed"):
+            self.__dict__.pop(name, None)
         self._kind = self._kind_of()
 
     def _kind_of(self) -> Any:
@@ -269,9 +312,9 @@ class Layer:
             self._buffers += (name,)
         held = self._pending.get(name) if scope.train is None else None
         if held is not None:
-            if tuple(held.shape) != shape:
+            if held.shape != shape:
                 self._check(held, name, shape, None)
-            init = _same(held)
+            init = _loaded(held, init, trainable, f"{place.label}: load_state_dict brought {name!r}")
         return scope.make(place, name, shape, init, trainable)
 
     def _late(self, name: str, shape: tuple[int, ...], init: Initializer, trainable: bool) -> Tensor:
@@ -318,6 +361,8 @@ class Layer:
         tree = current.scope.tree
         if not tree:
             return "they are empty: make them by nn.init(model, (None, 3))"
+        if any("." in key for key in tree):
+            return "they are a state_dict: pass model.state() or the tree of nn.init"
         return f"they hold no {current.place.label!r}, only {', '.join(map(repr, tree))}"
 
     # -- attributes ---------------------------------------------------------------------------------------------------
@@ -328,19 +373,21 @@ class Layer:
             object.__setattr__(self, name, value)
             return
         current = frame.get()
-        runs = current is not None and current.layer is self  # what forward keeps is no parameter
-        if type(value) is Tensor and (known or (type(value.node) is Leaf and not runs)):
-            if known and (current is not None or (type(value.node) is not Leaf and name not in self._buffers)):
+        if known:
+            fits = type(value) is Tensor and (type(value.node) is Leaf or name in self._buffers)
+            if current is not None or not fits:
                 raise LayerError(
                     f"{self.label}: {name!r} is a {'buffer' if name in self._buffers else 'parameter'}: write its value by "
                     f"`with jt.no_grad(): assign(layer.{name}, value)`, of jitrench_core.tensor, or put a leaf in its place"
                 )
-            self.__dict__.pop(name, None)
             self._hold(name, value.detach() if name in self._buffers else value)
             return
-        if known:
-            self.__delattr__(name)
-        object.__setattr__(self, name, value)
+        # What forward keeps is no parameter: not while it runs in a scope, nor where it has kept a Tensor before.
+        kept = self._kind is not None and type(vars(self).get(name)) is Tensor
+        if type(value.node) is Leaf and not kept and (current is None or current.layer is not self):
+            self._hold(name, value)
+        else:
+            object.__setattr__(self, name, value)
 
     def __delattr__(self, name: str) -> None:
         if name in self._tensors:
@@ -357,6 +404,7 @@ class Layer:
     def _hold(self, name: str, value: Tensor) -> None:
         if type(value.node) is Leaf and value.name is None:
             value.name = name
+        self.__dict__.pop(name, None)
         self._tensors = {**self._tensors, name: value}
         if self._kind is not None:
             self._kind = self._kind_of()
@@ -366,6 +414,8 @@ class Layer:
         def __getattr__(self, name: str) -> Any:
             """A tensor of the layer; in a scope, that of its tree."""
             held = self._tensors.get(name)
+            if held is not None and name in self._buffers:
+                touched(held)
             current = frame.get()
             if current is not None:
                 seen = current.scope.seen.get(id(self))
@@ -377,11 +427,15 @@ class Layer:
                         place.tree[name] = found
                     if type(found) is Tensor:
                         place.used.add(name)
+                        if name in self._buffers:
+                            touched(found)
                         return found
                     if held is not None:
                         self._check(found, name, held.shape, current)
             if held is not None:
                 return held
+            if hasattr(type(self), name):
+                return object.__getattribute__(self, name)  # a property that failed: its own error
             what = f"{type(self).__name__!r} object has no attribute {name!r}"
             if self._kind is not None:
                 what += "." + suggest(name, [*self._tensors, *vars(self)])
@@ -393,16 +447,7 @@ class Layer:
 
     def walk(self) -> Iterator[tuple[tuple[str, ...], Layer]]:
         """This layer and all in it, each once, with the attributes that lead there: ``(("blocks", "0"), layer)``."""
-        seen: set[int] = set()
-
-        def visit(layer: Layer, chain: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Layer]]:
-            if id(layer) not in seen:
-                seen.add(id(layer))
-                yield chain, layer
-                for key, inner in _parts(vars(layer).items()):
-                    yield from visit(inner, chain + key)
-
-        return visit(self, ())
+        return _visit(self, (), set())
 
     def named_modules(self) -> Iterator[tuple[str, Layer]]:
         """This layer and all in it, each once, with their paths: ``""``, ``"blocks.0"``."""
@@ -415,7 +460,7 @@ class Layer:
     def named_children(self) -> Iterator[tuple[str, Layer]]:
         """The layers that this one's attributes hold, each once."""
         seen: set[int] = set()
-        for key, layer in _parts(vars(self).items()):
+        for key, layer in _parts([*vars(self).items()]):
             if id(layer) not in seen:
                 seen.add(id(layer))
                 yield ".".join(key), layer
@@ -423,6 +468,13 @@ class Layer:
     def children(self) -> Iterator[Layer]:
         """The layers that this one's attributes hold, each once."""
         return (layer for _, layer in self.named_children())
+
+    def owns(self, chain: tuple[str, ...]) -> bool:
+        """Whether ``chain`` leads from this layer to a tensor or a layer that it holds, or on the way to one."""
+        for place, layer in self.walk():
+            if place[: len(chain)] == chain or (place == chain[:-1] and chain[-1] in layer._tensors):
+                return True
+        return False
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
         """The parameters of this layer and all in it, each once, with their paths, ``"fc1.weight"``.
@@ -447,6 +499,8 @@ class Layer:
         self._built("parameters()")
         found: dict[int, tuple[str, Tensor]] = {}
         for chain, layer in self.walk():
+            if layer._kind is None and not layer._listed and not buffers:
+                layer._listed = True
             for name, x in layer._tensors.items():
                 if (name in layer._buffers) is buffers:
                     found.setdefault(id(x), (".".join((*chain, name)), x))
@@ -482,9 +536,16 @@ class Layer:
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> LoadedKeys:
         """Take the values of ``state``: Tensors or arrays by path, or a tree of them. Dtypes and devices stay the layer's own.
 
-        A layer that has not been called yet takes them for its first call. Raises ``LayerError``, before anything is changed, which
+        A layer that has not been called yet takes them for its first call, which then says what is missing. Raises ``LayerError``, before anything is changed, which
         names every value that does not fit and, if ``strict``, every name that is missing or unexpected.
         """
+        given: Any = state
+        if not isinstance(given, Mapping):
+            hint = "; take its state_dict()" if isinstance(given, Layer) else ""
+            raise LayerError(
+                f"{type(self).__name__}.load_state_dict() takes a dict of Tensors or arrays by path, or a tree of them; got "
+                f"{type(given).__name__}{hint}"
+            )
         values = dict(_flat(state))
         targets: dict[str, Tensor] = {}
         waiting: dict[str, Layer] = {}
@@ -504,10 +565,17 @@ class Layer:
         problems = problems if strict else []
         new: dict[str, Tensor] = {}
         for key, value in values.items():
+            if key not in later and key not in targets:
+                continue
+            try:
+                x = asarray(value).detach()
+            except JITrenchError as e:
+                problems.append(f"{key!r}: {e}")
+                continue
             if key in later:
-                new[key] = asarray(value, copy=True).detach()
-            elif key in targets:
-                p, x = targets[key], asarray(value).detach()
+                new[key] = tensor(x)
+            else:
+                p = targets[key]
                 if x.shape != p.shape or (x.dtype.kind == "f") != (p.dtype.kind == "f"):
                     problems.append(f"{key!r} is {x.dtype} {x.shape}, expected {p.dtype} {p.shape}")
                 else:
@@ -521,6 +589,9 @@ class Layer:
                 else:
                     layer = later[key]
                     layer._pending = {**layer._pending, key.rpartition(".")[2]: x}
+        if strict:
+            for layer in waiting.values():
+                layer._strict = True
         return keys
 
     def train(self, mode: bool = True) -> Layer:
@@ -538,10 +609,10 @@ class Layer:
 
         They are new leaves, so make an optimizer afterwards. Before the first call it says what that shall make.
         """
-        if dtype is None and device is not None and not isinstance(device, str):
+        if dtype is None and device is not None:
             try:
                 device, dtype = None, as_dtype(device)  # PyTorch's to(dtype)
-            except (DTypeError, TypeError):
+            except (JITrenchError, TypeError):
                 pass
         dtype = None if dtype is None else as_dtype(dtype)
         if dtype is not None and dtype.kind != "f":
@@ -581,6 +652,15 @@ class Layer:
             lines += f"({key}): {layer!r}".split("\n")
         inside = "".join(f"\n  {line}" for line in lines)
         return f"{type(self).__name__}({self.extra_repr()}{inside}{chr(10) if lines else ''})"
+
+
+def _visit(layer: Layer, chain: tuple[str, ...], seen: set[int]) -> Iterator[tuple[tuple[str, ...], Layer]]:
+    """``Layer.walk``, beyond the layers in ``seen``."""
+    if id(layer) not in seen:
+        seen.add(id(layer))
+        yield chain, layer
+        for key, inner in _parts([*vars(layer).items()]):  # at once: another thread's first call adds to them
+            yield from _visit(inner, chain + key, seen)
 
 
 def _parts(items: Iterable[tuple[Any, Any]]) -> Iterator[tuple[tuple[str, ...], Layer]]:
@@ -625,6 +705,25 @@ def shown(value: Any) -> str:
 def _same(value: Tensor) -> Initializer:
     """The initializer of a parameter that exists."""
     return lambda generator, shape, dtype: value.astype(dtype) if value.dtype.kind == "f" else value
+
+
+def _loaded(held: Tensor, init: Initializer, trainable: bool, who: str) -> Initializer:
+    """The initializer of a parameter that ``load_state_dict`` brought; a buffer's dtype is the one that ``init`` gives it."""
+
+    def values(generator: Generator, shape: tuple[int, ...], dtype: Any) -> Tensor:
+        wanted = dtype if trainable else init(generator, shape, dtype).dtype
+        if held.dtype.kind == "c" and trainable:
+            return held
+        if (held.dtype.kind == "f") != (wanted.kind == "f"):
+            raise LayerError(f"{who} as {held.dtype}, expected {wanted}")
+        return held.astype(wanted)
+
+    return values
+
+
+def _named_tensors(inputs: dict[str, Any]) -> dict[str, Any]:
+    """``as_tensors`` of keyword arguments."""
+    return dict(zip(inputs, as_tensors(tuple(inputs.values())), strict=True))
 
 
 def as_tensors(inputs: tuple[Any, ...]) -> tuple[Any, ...]:

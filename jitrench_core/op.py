@@ -511,7 +511,8 @@ class Op:
             meta = parents[k] if parents[k] is not None else saved[k]
             if kind == SHAPE:
                 return () if type(meta) in RAW else tuple(meta.shape)
-            return owner(type(_first(g).data)).core_dtype(meta.dtype) if type(meta) not in RAW else None
+            like = g[0] if type(g) is tuple else g
+            return owner(type(like.data)).core_dtype(meta.dtype) if type(meta) not in RAW else None
         if kind == AUX:
             v = saved[len(self.inputs) + 1 + self.aux.index(k)]
             if k in self.aux_formulas and (record or owner(type(v)).depth):
@@ -585,10 +586,6 @@ class Op:
 
 def _kind(a: Any) -> str:
     return dtype_of(a).kind if hasattr(a, "dtype") else ""
-
-
-def _first(g: Any) -> Any:
-    return g[0] if type(g) is tuple else g
 
 
 @final

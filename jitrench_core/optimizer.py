@@ -133,6 +133,7 @@ class Optimizer:
             self._refuse(unknown)
         _check_lr(type(self).__name__, lr)
         self._defaults = {"lr": lr, **(options or {})}
+        self._known = frozenset(options or ())
         self.check(**(options or {}))
         self.groups: list[Group] = []
         several = isinstance(params, (list, tuple)) and any(isinstance(x, dict) and "params" in x for x in params)
@@ -192,7 +193,8 @@ class Optimizer:
         [(0.1, 0.9), (0.01, 0.9)]
         """
         self._refuse(options.keys() - self._defaults.keys(), list(self._defaults))
-        own = self._defaults | options
+        # A list would be one and the same in all groups, and in each state_dict.
+        own = {name: tuple(x) if isinstance(x, list) else x for name, x in (self._defaults | options).items()}
         lr = own.pop("lr")
         self.check(**own)
         who = type(self).__name__
@@ -203,14 +205,35 @@ class Optimizer:
                 raise OptimizerError(f"{who}: the parameter {name!r} is in an earlier group, too")
             if dtype.kind not in self.dtypes:
                 raise DTypeError(f"{who} takes real parameters; {name!r} is {dtype}")
-        rule = type(self).rule
-        order = () if rule is None else rule.op.arrays[3:]
+        order = self._order(own)
         with no_grad():
             for p in group.params:
-                slots = self.slots(p, **own)
+                slots: Any = self.slots(p, **own)
+                if not isinstance(slots, dict) or any(type(x) is not Tensor for x in slots.values()):
+                    raise OptimizerError(
+                        f"{who}.slots() must return a dict of Tensors by their names; got {slots!r:.60}"
+                    )
                 group.slots.append(slots)
                 group._plans.append(_Plan.of(p, slots, order))
         self.groups.append(group)
+
+    def _order(self, options: dict[str, Any]) -> tuple[str, ...]:
+        """The names of the slots in the order of ``rule``; none without one."""
+        rule = type(self).rule
+        if rule is None:
+            return ()
+        who = type(self).__name__
+        op = getattr(rule, "op", None)
+        if op is None or op.composite or len(op.arrays) < 3 or op.outputs != len(op.arrays) - 2:
+            came = f"a {type(rule).__name__}" if op is None else f"{'the composite ' if op.composite else ''}{op}"
+            raise OptimizerError(
+                f"{who}.rule must be an op of p, the gradient, lr and the slots, with as many outputs as p and slots; got {came}"
+            )
+        if type(self).update is Optimizer.update and (odd := sorted(options.keys() - op.attrs.keys())):
+            raise OptimizerError(
+                f"{who}: the rule {op.name!r} has no attribute for the option {odd[0]!r}; it has {', '.join(op.attrs) or 'none'}"
+            )
+        return tuple(op.arrays[3:])
 
     @property
     def parameters(self) -> list[Tensor]:
@@ -237,6 +260,10 @@ class Optimizer:
         moved = False
         with no_grad():
             for group in self.groups:
+                if group.options.keys() != self._known:
+                    self._refuse(group.options.keys() - self._known, list(self._defaults))
+                    lacks = sorted(self._known - group.options.keys())[0]
+                    raise OptimizerError(f"{type(self).__name__}.step(): a group lacks the option {lacks!r}")
                 moved = (self._by_op(group) if by_op else self._by_update(group)) or moved
         if not moved:
             raise GradientError(
@@ -291,7 +318,21 @@ class Optimizer:
         return moved
 
     def _update(self, p: Tensor, g: Tensor, lr: Tensor, slots: dict[str, Tensor], options: dict[str, Any]) -> None:
-        new, kept = self.update(p, g, lr, slots, **options)
+        made: Any = self.update(p, g, lr, slots, **options)
+        if not (isinstance(made, tuple) and len(made) == 2 and type(made[0]) is Tensor and isinstance(made[1], dict)):
+            came = (
+                f"a tuple of {', '.join(type(x).__name__ for x in made)}"
+                if isinstance(made, tuple)
+                else f"a {type(made).__name__}"
+            )
+            raise OptimizerError(
+                f"{type(self).__name__}.update() must return the new value of p, a Tensor, and a dict of its slots; got {came}"
+            )
+        new, kept = made
+        if odd := [name for name, value in kept.items() if type(value) is not Tensor]:
+            raise OptimizerError(
+                f"{type(self).__name__}.update() returned a {type(kept[odd[0]]).__name__} as slot {odd[0]!r}; expected a Tensor"
+            )
         if kept.keys() != slots.keys():
             raise OptimizerError(
                 f"the rule of {type(self).__name__} returned the slots {', '.join(kept) or 'none'}; expected "
@@ -350,7 +391,12 @@ class Optimizer:
         kind = state.get("optimizer", who)
         if kind != who:
             raise OptimizerError(f"{who}.load_state_dict(): this is the state of {kind}")
-        saved = _listed(state["groups"])
+        saved = _listed(state["groups"]) if isinstance(state["groups"], (Mapping, list, tuple)) else [state["groups"]]
+        for given in saved:
+            if not (isinstance(given, Mapping) and isinstance(given.get("options"), Mapping)):
+                raise OptimizerError(
+                    f"{who}.load_state_dict(): a group is a dict with 'lr', 'options', 'params' and 'slots'; got {_shown(given)}"
+                )
         if len(saved) != len(self.groups):
             raise OptimizerError(
                 f"{who}.load_state_dict(): the state has {len(saved)} groups, and the optimizer {len(self.groups)}"
@@ -359,13 +405,13 @@ class Optimizer:
         plans: list[tuple[Tensor, Tensor]] = []
         settings: list[tuple[Group, Any, dict[str, Any]]] = []
         for i, (group, given) in enumerate(zip(self.groups, saved, strict=True)):
-            options = {name: _plain(value) for name, value in dict(given.get("options", {})).items()}
-            for name in options.keys() ^ group.options.keys():
+            options = {name: _plain(value) for name, value in given["options"].items()}
+            for name in sorted(options.keys() ^ group.options.keys()):
                 wrong.append(f"group {i}: the option {name!r} is {'unknown' if name in options else 'missing'}")
             lr = _plain(given.get("lr"))
             try:
                 _check_lr(who, lr)
-                self.check(**{name: value for name, value in options.items() if name in group.options})
+                self.check(**{name: options.get(name, mine) for name, mine in group.options.items()})
             except OptimizerError as e:
                 wrong.append(f"group {i}: {e}")
             settings.append((group, lr, options))
@@ -396,6 +442,9 @@ class Optimizer:
         found = dict(zip(theirs, values, strict=True))
         plan = []
         for name, slots in zip(group.names, group.slots, strict=True):
+            if not isinstance(found[name], Mapping):
+                wrong.append(f"{name}: expected a dict of slots; got {_shown(found[name])}")
+                continue
             if odd := sorted(slots.keys() ^ found[name].keys()):
                 wrong.append(f"{name}: expected the slots {', '.join(slots) or 'none'}; differing: {', '.join(odd)}")
                 continue
@@ -446,14 +495,17 @@ def _check_lr(who: str, lr: Any) -> None:
     if not isinstance(lr, bool) and isinstance(lr, Real):
         good = 0 <= float(lr) < math.inf
     else:
-        good = getattr(lr, "shape", None) == () and 0 <= float(lr) < math.inf
+        good = getattr(lr, "shape", None) == () and asarray(lr).dtype.kind != "c" and 0 <= float(lr) < math.inf
     if not good:
         raise OptimizerError(f"{who}: lr must be a finite number, 0 or above; got {lr!r:.60}")
 
 
 def _check_parameter(who: str, name: str, p: Any) -> None:
     if type(p) is not Tensor:
-        raise DTypeError(f"{who} takes a tree of Tensors; {f'{name!r} is' if name else 'got'} a {type(p).__name__}")
+        hint = ": pass its parameters()" if hasattr(p, "named_parameters") else ""
+        raise DTypeError(
+            f"{who} takes a tree of Tensors; {f'{name!r} is' if name else 'got'} a {type(p).__name__}{hint}"
+        )
     if not p.is_leaf:
         called = name or p.name
         raise GradientError(

@@ -18,7 +18,7 @@ from .backend import active
 from .errors import JITrenchError
 from .ops.creation import tensor
 from .tensor import Tensor
-from .transforms.checkpointing import surroundings
+from .transforms.checkpointing import made_once, surroundings
 
 if TYPE_CHECKING:
     from .layer import Layer
@@ -91,6 +91,7 @@ class Scope:
             _prune(self.tree)
         elif kind is None:
             unused = [(p, key) for p in places if len(p.used) != len(p.tree) for key in p.tree if key not in p.used]
+            unused = [(p, key) for p, key in unused if not p.known(key)]  # a branch that this call did not take
             if unused:
                 names = ", ".join(repr(f"{p.path}.{key}" if p.path else key) for p, key in unused)
                 raise LayerError(
@@ -130,11 +131,19 @@ class Scope:
 
     def make(self, place: Place, name: str, shape: tuple[int, ...], init: Initializer, trainable: bool) -> Tensor:
         """A new parameter; what the initializer returned must have the shape asked for."""
+        assert self.generator is not None
+        if not callable(init):
+            raise LayerError(
+                f"{place.label}: the initializer of {name!r} is a {type(init).__name__}; expected a function of (generator, shape, "
+                f"dtype) that returns a Tensor"
+            )
+        once = made_once(self.generator) if self.train is None else nullcontext(self.generator)
         token = active.set(self.levels or ())
         try:
-            value: Any = init(self.generator, shape, self.dtype)  # type: ignore[arg-type]
+            with once as generator:
+                value: Any = init(generator, shape, self.dtype)
             what = f"shape {value.shape}" if isinstance(value, Tensor) else type(value).__name__
-            if what != f"shape {shape}":
+            if not isinstance(value, Tensor) or value.shape != shape:
                 raise LayerError(
                     f"{place.label}: the initializer of {name!r} returned {what}; expected a Tensor of shape {shape}"
                 )
@@ -162,6 +171,17 @@ class Place:
     def path(self) -> str:
         """The keys that lead here, with dots."""
         return f"{self.parent.path}.{self.key}" if self.parent is not None and self.parent.key else self.key
+
+    def known(self, key: str) -> bool:
+        """Whether ``key`` is that of a tensor or a layer in the attributes of the layer here, or of one around it."""
+        place: Place | None = self
+        chain: tuple[str, ...] = (key,)
+        while place is not None:
+            if place.owner is not None and place.owner.owns(chain):
+                return True
+            chain = (place.key, *chain)
+            place = place.parent
+        return False
 
     @property
     def label(self) -> str:

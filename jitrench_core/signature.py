@@ -108,7 +108,10 @@ class Signature:
         rest = () if self.variadic else args[n:]
         if len(rest) > len(self.attrs):
             raise OpError(f"{self.name}() got {len(args)} positional arguments: it is {self}")
-        attrs = dict(zip(self.attrs, rest, strict=False)) | attrs
+        placed = dict(zip(self.attrs, rest, strict=False))
+        if twice := placed.keys() & attrs.keys():
+            raise OpError(f"{self.name}() got {min(twice)}= by position and by name: it is {self}")
+        attrs = placed | attrs
         arrays = args if self.variadic else args[:n]
         for name in self.arrays[len(arrays) :]:
             value = attrs.pop(name, None if name in self.optional else REQUIRED)

@@ -99,7 +99,10 @@ class Watcher:
     def __exit__(self, *exc: object) -> None:
         from .layer import Layer
 
-        _watchers.set(_watchers.get()[:-1])
+        kept = list(_watchers.get())
+        if self in kept:  # the last time it was entered, whatever was entered since
+            del kept[-1 - kept[::-1].index(self)]
+        _watchers.set(tuple(kept))
         with _lock:
             remove(_watched)
             if _watched not in _wraps:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import json
+import pickle
 
 import pytest
 
 import jitrench_core as jt
+import jitrench_nn as nn
 import jitrench_optim as optim
 from jitrench_core.optimizer import OptimizerError
 
@@ -174,8 +176,28 @@ def test_states_that_do_not_fit(T):
         match=r"EMA\.load_state_dict: expected what state_dict\(\) returns, with 'updates' and 'average'",
     ):
         ema.load_state_dict({"average": {}})
-    with pytest.raises(jt.ShapeError, match=r"of shape \(1,\) by a float64 value of shape \(2,\)"):
+    with pytest.raises(OptimizerError, match=r"the state does not fit: a is float64 \(2,\), expected float64 \(1,\)"):
         ema.load_state_dict(optim.EMA({"a": T([1.0, 2.0], requires_grad=True)}).state_dict())
+    for broken in ({"updates": "x", "average": {"a": T([2.0])}}, {"updates": 1, "average": 3}):
+        with pytest.raises(OptimizerError, match=r"expected what state_dict\(\) returns"):
+            ema.load_state_dict(broken)
+
+
+def test_a_state_that_does_not_fit_changes_nothing(T):
+    ema = optim.EMA([T([1.0], requires_grad=True), T([2.0], requires_grad=True)])
+    with pytest.raises(OptimizerError, match=r"1 is float32 \(1,\), expected float64 \(1,\)"):
+        ema.load_state_dict({"updates": 3, "average": {"0": T([5.0]), "1": T([6.0], "float32")}})
+    assert [mean.tolist() for mean in ema.average] == [[1.0], [2.0]]
+    assert ema.updates == 0
+
+
+def test_it_pickles(T):
+    params = {"a": T([1.0], requires_grad=True)}
+    ema = optim.EMA(params)
+    ema.update()
+    copied = pickle.loads(pickle.dumps(ema))
+    assert copied.average["a"].tolist() == [1.0]
+    assert copied.updates == 1
 
 
 def test_a_state_is_plain():
@@ -200,6 +222,13 @@ def test_options_out_of_range(options, message):
 def test_what_is_no_tensor():
     with pytest.raises(jt.DTypeError, match=r"SWA takes a tree of Tensors; 'a\.0' is a float"):
         optim.SWA({"a": [1.0]})
+    model = nn.Linear(2)
+    model(jt.ones((1, 3)))
+    for given in (model, nn.Sequential(model)):
+        with pytest.raises(jt.DTypeError, match=r"a Linear: pass its parameters\(\) or state\(\)"):
+            optim.EMA(given)
+    with pytest.raises(OptimizerError, match="EMA: there is nothing to average"):
+        optim.EMA([])
 
 
 # -- gradient accumulation --------------------------------------------------------------------------------------------

@@ -134,6 +134,40 @@ def test_frames_of_training_step_do_not_depend_on_sizes(T, backend):
     assert counts[0] == counts[1]
 
 
+def nodes(y: Any) -> list[str]:
+    """The ops that made ``y``, from the last to the first, each call once."""
+    found, stack = {}, [y.node]
+    while stack:
+        node = stack.pop()
+        if node is not None and node not in found:
+            found[node] = None
+            stack += node.parents
+    return [node.op.name for node in found if node.op is not None]
+
+
+def test_nodes_of_a_training_step(T):
+    """What a node costs is paid in the forward and in the backward pass: a layer and a loss are one each."""
+    F = pytest.importorskip("jitrench_nn").functional
+    x, t = T([[0.5]] * 3), T([[0.1]] * 3)
+    w1, b1, w2, b2 = (T(a, requires_grad=True) for a in ([[0.1], [0.2]], [0.0, 0.1], [[0.1, 0.3]], [0.2]))
+    loss = F.mse_loss(F.linear(jt.sigmoid(F.linear(x, w1, b1)), w2, b2), t)
+    assert nodes(loss) == ["mse_loss", "linear", "sigmoid", "linear"]
+
+
+def test_nodes_and_saved_arrays_of_a_transformer(T, backend):
+    """NumPy's kernels make one node of what is composed elsewhere, and keep neither scores nor weights."""
+    if backend != "numpy":
+        pytest.skip("the kernels are NumPy's")
+    F = pytest.importorskip("jitrench_nn").functional
+    q, k, v = (T([[[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]]], requires_grad=True) for _ in "qkv")
+    y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+    assert nodes(y) == ["attention"]
+    assert [a if a is None else a.shape for a in y.node.saved] == [(1, 3, 2)] * 3 + [None]
+    y = F.gelu(q)
+    assert nodes(y) == ["gelu"]
+    assert [id(a) for a in y.node.saved] == [id(q.data), id(y.data)]
+
+
 # -- objects ----------------------------------------------------------------------------------------------------------
 
 OURS = (jt.Tensor, graph.Node, graph.MultiNode, graph.Output, graph.Leaf, graph.Identity, graph.RetainedNode)

@@ -201,6 +201,13 @@ def test_a_damaged_structure(structure, file):
         nn.load_checkpoint(file)
 
 
+def test_a_leaf_whose_dtype_was_damaged(file):
+    nn.save_checkpoint({"x": jt.tensor([1.0], requires_grad=True)}, file)
+    file.write_bytes(file.read_bytes().replace(b'"F64"', b'"I64"'))
+    with pytest.raises(nn.WeightsError, match="is damaged: its structure does not read"):
+        nn.load_checkpoint(file)
+
+
 def test_plain_values_beyond_the_format_s_length(file, monkeypatch):
     monkeypatch.setattr("jitrench_nn.checkpoints.LONGEST_HEADER", 1000)
     with pytest.raises(

@@ -7,6 +7,7 @@ import math
 import pytest
 
 import jitrench_core as jt
+import jitrench_nn as nn
 import jitrench_optim as optim
 from jitrench_core.optimizer import OptimizerError
 
@@ -177,3 +178,10 @@ def test_what_is_no_tensor():
         optim.clip_grad_norm([1.0], 1.0)
     with pytest.raises(jt.DTypeError, match="global_norm takes a tree of Tensors; got a str"):
         optim.global_norm({"a": "b"})
+    model = nn.Linear(2)
+    model(jt.ones((1, 3))).sum().backward()
+    for given in (model, [model], nn.Sequential(model)):
+        with pytest.raises(
+            jt.DTypeError, match=r"clip_grad_norm takes a tree of Tensors; got a \w+: pass its parameters\(\)"
+        ):
+            optim.clip_grad_norm(given, 1.0)

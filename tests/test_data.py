@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+import os
+import pickle
 import subprocess
 import sys
 import textwrap
@@ -625,3 +627,107 @@ def test_the_surroundings_go_along():
     variable.set(7)
     seen = [x.item() for x in DataLoader(numbers(2).map(lambda x: variable.get()), prefetch=1)]
     assert seen == [7, 7]
+
+
+# -- what a helper process, a fork, or a careless index does ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "indices", [[True, False, True], [0.7, 1.9], np.arange(4.0), np.arange(4) > 1, 3, [[1, 2], [3, 4]]]
+)
+@pytest.mark.parametrize(
+    "make",
+    [
+        ArrayDataset,
+        lambda x: Subset(x, range(4)),
+        lambda x: ConcatDataset(x, x),
+        lambda x: MapDataset(x, abs),
+        lambda x: MapDataset(x, abs, batched=True),
+    ],
+)
+def test_take_refuses_what_are_no_numbers_of_examples(make, indices):
+    with pytest.raises(
+        DataError, match=r"take\(indices\): expected a vector of ints; got shape .*Subset\(dataset, mask\)"
+    ):
+        make(np.arange(4.0)).take(indices)
+
+
+def test_take_takes_ints_of_any_kind(backend):
+    examples = ArrayDataset(jt.arange(4, device=backend))
+    for indices in ([1, -1], (1, 3), np.array([1, 3], np.uint8), jt.tensor([1, 3], device=backend), range(1, 4, 2)):
+        assert examples.take(indices).tolist() == [1, 3]
+    assert examples.take([]).shape == (0,)
+
+
+def test_an_example_is_no_view_of_the_array():
+    x = np.zeros((3, 2))
+    example = ArrayDataset(x)[1]
+    example += 1
+    assert (x == 0).all()
+
+
+def test_data_sets_and_loaders_are_pickled(backend):
+    x = jt.arange(10, device=backend)
+    loader = DataLoader(ArrayDataset({"x": x, "y": (x * 2, x * 3)}), 3, True, seed=1, prefetch=2)
+    next(batches := iter(loader))
+    other = pickle.loads(pickle.dumps(loader))
+    assert other.state_dict() == loader.state_dict()
+    other.load_state_dict(loader.state_dict())
+    rest = [[part.tolist() for part in (b["x"], *b["y"])] for b in other]
+    assert rest == [[part.tolist() for part in (b["x"], *b["y"])] for b in batches]
+
+
+def test_concat_joins_strings():
+    first, second = [{"n": "a", "x": 1.0}, {"n": "b", "x": 2.0}], [{"n": "c", "x": 3.0}]
+    batch = ConcatDataset(first, second).take([2, 0, 1])
+    assert (batch["n"], batch["x"].tolist()) == (["c", "a", "b"], [3.0, 1.0, 2.0])
+    assert ConcatDataset(["a", "b"], ["c"]).take([0, 2]) == ["a", "c"]
+
+
+def test_fractions_that_are_nan():
+    with pytest.raises(DataError, match="a length is negative, or NaN; expected"):
+        random_split(np.arange(4), [float("nan"), 0.5])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+def test_a_pass_in_a_forked_child_says_why_it_cannot_go_on():
+    """It waited for the parent's thread for ever."""
+    program = """
+        import os, signal, time, warnings
+        import numpy as np
+        from jitrench_nn.data import DataError, DataLoader
+        warnings.simplefilter("ignore")  # that threads and forks do not mix
+        loader = DataLoader(np.arange(100), 1, prefetch=2)
+        batches = iter(loader)
+        next(batches)
+        time.sleep(0.2)  # the thread waits for a slot
+        child = os.fork()
+        if not child:
+            signal.alarm(20)
+            try:
+                list(batches)
+            except DataError as e:
+                print(e, len(list(loader)), flush=True)
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        print(len(list(batches)))
+    """
+    run = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=60)
+    assert "this pass was begun before the process forked" in run.stdout, run.stderr
+    assert run.stdout.split()[-2:] == ["100", "99"], run.stderr
+
+
+def test_two_threads_that_share_a_pass_both_end():
+    batches = iter(DataLoader(np.arange(40), 1, prefetch=2))
+    found: list[int] = []
+
+    def work() -> None:
+        found.extend(b.item() for b in batches)
+
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert not any(thread.is_alive() for thread in threads)
+    assert sorted(found) == list(range(40))

@@ -315,3 +315,14 @@ def test_in_a_loader(images, T):
 
     assert run(0) == run(2)
     assert run(0)[0] != run(0)[2]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(("value", "n"), [(0.1, 3), (0.7, 11), (1e6 + 0.1, 7), (0.3, 1000), (-0.1, 3)])
+def test_a_constant_whose_mean_is_rounded_is_shifted_alone(value, n, dtype, backend):
+    """The deviation of 0.1, 0.1, 0.1 is 1e-17, and made 3.6e16 of 0.6."""
+    x = jt.asarray(np.full((n, 1), value), device=backend).astype(dtype)
+    scaling = transforms.standardize(x)
+    assert scaling(x).tolist() == [[0.0]] * n
+    assert scaling.scale.tolist() == [1.0]
+    assert scaling.shift.dtype == x.dtype

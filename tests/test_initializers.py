@@ -153,6 +153,13 @@ def test_any_function_is_an_initializer(T):
     assert nn.init(layer, (None, 1))["bias"].tolist() == [2.0, 2.0]
 
 
+def test_complex_numbers_are_drawn_with_all_their_digits(backend):
+    for f in (nn.xavier_normal, nn.uniform(-1, 1), nn.truncated_normal()):
+        a, b = (f(jt.random.Generator(0, device=backend), (3, 4), dtype) for dtype in (jt.complex128, jt.float64))
+        assert a.dtype == jt.complex128
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+
+
 # -- errors ---------------------------------------------------------------------------------------------------------------
 
 
@@ -207,6 +214,14 @@ def test_any_function_is_an_initializer(T):
 def test_what_makes_no_initializer(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("value", [0.5, "xavier", np.ones((2, 3))])
+def test_a_value_where_an_initializer_belongs(value):
+    with pytest.raises(
+        LayerError, match=r"Linear: the initializer of 'weight' is a \w+; expected a function of \(generator"
+    ):
+        nn.init(nn.Linear(2, weight_init=value), (None, 3))
 
 
 def test_a_maker_where_an_initializer_belongs():

@@ -494,6 +494,33 @@ def test_dropout_needs_a_generator_in_apply(T):
         ),
         (lambda: nn.Dropout("0.5"), LayerError, "got '0.5'"),
         (lambda: nn.PReLU(0), jt.ShapeError, r"PReLU\(num_parameters\): the number of slopes must be an int from 1"),
+        (lambda: nn.PReLU(init="a"), LayerError, r"PReLU\(init=\): expected a finite number; got 'a'"),
+        (lambda: nn.Embedding(3, 2, padding_idx=True), jt.BoundsError, "got True"),
+        (lambda: nn.AvgPool2d(2, divisor_override="a"), jt.ShapeError, r"divisor_override=\): .* int from 1; got 'a'"),
+        (lambda: nn.ELU("a"), LayerError, r"ELU\(alpha=\): expected a number; got 'a'"),
+        (lambda: nn.LeakyReLU(None), LayerError, r"LeakyReLU\(negative_slope=\): expected a number; got None"),
+        (lambda: nn.Hardtanh(max_val=math.nan), LayerError, r"Hardtanh\(max_val=\): expected a number; got nan"),
+        (lambda: nn.Softmax(axis=True), LayerError, r"Softmax\(axis=\): expected an int; got True"),
+        (lambda: nn.Softplus(0.0), LayerError, r"Softplus\(beta=\): expected a number other than 0; got 0\.0"),
+        (lambda: nn.Flatten("a"), LayerError, r"Flatten\(start_axis=\): expected an int; got 'a'"),
+        (lambda: nn.Unflatten(1, 4), LayerError, r"Unflatten\(shape=\): expected a tuple of ints, got 4"),
+        (lambda: nn.HuberLoss(delta="a"), LayerError, r"HuberLoss\(delta=\): expected a number; got 'a'"),
+        (
+            lambda: nn.TripletMarginLoss(swap=1),
+            LayerError,
+            r"TripletMarginLoss\(swap=\): expected True or False; got 1",
+        ),
+        (
+            lambda: nn.NLLLoss(ignore_index=1.5),
+            LayerError,
+            r"NLLLoss\(ignore_index=\): expected an int or None; got 1\.5",
+        ),
+        (
+            lambda: nn.L1Loss(reduction="avg"),
+            LayerError,
+            r"L1Loss\(reduction=\): expected one of 'mean', .*; got 'avg'",
+        ),
+        (lambda: nn.MSELoss(reduction="batchmean"), LayerError, "got 'batchmean'"),
     ],
 )
 def test_options_that_cannot_be(make, error, message):
@@ -553,6 +580,29 @@ def test_widths_that_change_after_the_first_call(T):
     layer(T(np.ones((2, 3))), T(np.ones((2, 4))))
     with pytest.raises(jt.ShapeError, match=r"Bilinear: expected 'weight' of shape \(2, 3, 3\).*got \(2, 3, 4\)"):
         layer(T(np.ones((2, 3))), T(np.ones((2, 3))))
+
+
+def test_options_may_be_numpys_numbers_and_infinite(T):
+    assert nn.ELU(np.float32(0.5))(T([2.0])).tolist() == [2.0]
+    assert nn.Hardtanh(0, math.inf)(T([-1.0, 9.0])).tolist() == [0.0, 9.0]
+    assert nn.KLDivLoss(reduction="batchmean").reduction == "batchmean"
+    assert nn.NLLLoss(ignore_index=None).ignore_index is None
+
+
+def test_leading_axes_of_a_bilinear_that_do_not_broadcast(T):
+    with pytest.raises(jt.ShapeError, match=r"leading axes of inputs of shapes \(4, 3\) and \(5, 2\) do not broadcast"):
+        nn.init(nn.Bilinear(2), T(np.ones((4, 3))), T(np.ones((5, 2))))
+
+
+def test_integers_take_the_dtype_of_loaded_weights(T):
+    """A model of tokens whose weights come from a float32 file stays float32; a floating-point input has the say."""
+    weight = T(np.ones((3, 2)), "float32")
+    tokens = nn.Sequential(nn.Embedding(3, 2), nn.Linear(3, bias=False))
+    tokens.load_state_dict({"0.weight": weight, "1.weight": weight})
+    assert tokens(T([0, 2])).dtype == jt.float32
+    dense = nn.Linear(3, bias=False)
+    dense.load_state_dict({"weight": weight})
+    assert dense(T([[1.0, 2.0]])).dtype == jt.float64
 
 
 def test_an_index_that_names_no_row(T):

@@ -161,6 +161,58 @@ def test_no_finite_trial_at_all(T):
     assert x.tolist() == [5.0]
 
 
+def test_a_search_that_ends_at_a_wall_keeps_what_it_found(T):
+    """Ever steeper down to where there is nothing: no trial is flat enough, and the last ones are NaN."""
+    x = T([3.0, 2.0], requires_grad=True)
+    found = optim.LBFGS([x]).minimize(lambda: jt.where(x > 0, jt.sqrt(jt.abs(x)), math.nan).sum())
+    assert found.loss < 1.2 < 3.1  # where it began
+    assert math.isclose(found.loss, sum(math.sqrt(value) for value in x.tolist()))
+
+
+def test_a_hole_inside_the_bracket(T, close):
+    """NaN between two points that are finite is above both."""
+    x = T([0.0], requires_grad=True)
+
+    def loss():
+        return jt.where((x > 0.4) & (x < 1.9), math.nan, (x - 2.0) ** 2 + 5.0 * jt.relu(x - 2.5) ** 2).sum()
+
+    found = optim.LBFGS([x], lr=8.0).minimize(loss)
+    assert math.isfinite(found.loss)
+    assert found.loss < 4.0
+
+
+def test_a_closure_that_raises_leaves_the_last_iterations_point(T):
+    x = T([-1.2, 1.0], requires_grad=True)
+    optimizer, points = optim.LBFGS([x]), []
+
+    def closure():
+        if len(points) == 5:
+            raise KeyboardInterrupt
+        optimizer.zero_grad()
+        loss = 100 * (x[1] - x[0] ** 2) ** 2 + (1 - x[0]) ** 2
+        loss.backward()
+        points.append(x.tolist())
+        return loss
+
+    with pytest.raises(KeyboardInterrupt):
+        optimizer.step(closure)
+    assert x.tolist() == points[-1]
+
+
+def test_losses_of_one_element_and_frozen_parameters(T):
+    x, y = T([3.0], requires_grad=True), T([2.0], requires_grad=True)
+    optimizer = optim.LBFGS([x, y])
+    y.requires_grad = False
+    assert optimizer.minimize(lambda: (x - 1.0) ** 2 + y**2).converged  # a loss of shape (1,)
+    assert (x.tolist(), y.tolist()) == ([1.0], [2.0])
+
+
+def test_a_learning_rate_of_zero_goes_nowhere(T):
+    x = T([3.0], requires_grad=True)
+    assert optim.LBFGS([x], lr=0.0).minimize(lambda: (x * x).sum()).reason == "line_search"
+    assert x.tolist() == [3.0]
+
+
 def test_a_graph_keeps_its_values(T):
     x = T(start(2), requires_grad=True)
     y = rosenbrock(x)
@@ -230,6 +282,9 @@ def test_a_state_of_other_parameters_is_refused(T):
     assert other.memory.iterations == 0
     with pytest.raises(OptimizerError, match=r"takes what state_dict\(\) returned, with a 'memory'"):
         other.load_state_dict(optim.SGD(params).state_dict())
+    del state["memory"]["steps"], state["memory"]["scale"]
+    with pytest.raises(OptimizerError, match=r"the memory lacks scale, steps"):
+        optimizer.load_state_dict(state)
 
 
 # -- errors -----------------------------------------------------------------------------------------------------------

@@ -103,6 +103,63 @@ def test_tensorboard_reads_back(batches, tmp_path):
     assert set(epochs) == {"epoch/loss", "epoch/val_loss", "epoch/lr", "epoch/seconds"}
 
 
+def test_tensorboard_loses_nothing_where_a_resume_is_quick(batches, tmp_path):
+    """tensorboardX names files by the second, and opens them anew."""
+    pytest.importorskip("tensorboardX")
+
+    def make():
+        tb = nn.TensorBoardLogger(tmp_path / "tb", every_steps=1)
+        return trainer(tb, checkpoint=tmp_path / "run.ckpt")
+
+    make().fit(batches, epochs=1)
+    make().fit(batches, epochs=2, resume=True)
+    assert sorted(step for step, _ in events(tmp_path / "tb" / "step")["step/loss"]) == [1, 2, 3, 4, 5, 6]
+
+
+def test_text_with_line_ends_survives_a_resume(batches, tmp_path):
+    note = "a\nb\u2028c"
+
+    def make():
+        add = nn.LambdaCallback(on_epoch_end=lambda trainer, logs: logs.update(note=note))
+        return trainer(nn.CSVLogger(tmp_path / "log.csv"), callbacks=[add], checkpoint=tmp_path / "run.ckpt")
+
+    make().fit(batches, epochs=1)
+    make().fit(batches, epochs=2, resume=True)
+    with open(tmp_path / "log.csv", newline="", encoding="utf-8") as file:
+        assert [row["note"] for row in csv.DictReader(file)] == [note, note]
+
+
+@pytest.mark.parametrize("kind", [nn.CSVLogger, nn.JSONLLogger])
+def test_a_kill_while_a_log_is_cut_loses_no_row(kind, batches, tmp_path, monkeypatch):
+    file = tmp_path / "log"
+
+    def make():
+        return trainer(kind(file), checkpoint=tmp_path / "run.ckpt")
+
+    make().fit(batches, epochs=2)
+    before = file.read_bytes()
+
+    def kill(*_):
+        raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.replace", kill)
+        with pytest.raises(SystemExit):
+            make().fit(batches, epochs=3, resume=True)
+    assert file.read_bytes() == before
+    make().fit(batches, epochs=3, resume=True)
+    rows = table(file) if kind is nn.CSVLogger else [json.loads(x) for x in file.read_text().splitlines()]
+    assert [int(row["epoch"]) for row in rows] == [1, 2, 3]
+
+
+def test_jsonl_writes_what_json_can_hold(batches, tmp_path):
+    values = {"nested": {1: [math.inf, 2.0]}, "array": jt.tensor([1.0, math.nan]), "path": tmp_path}
+    add = nn.LambdaCallback(on_epoch_end=lambda t, logs: logs.update(values))
+    trainer(nn.JSONLLogger(tmp_path / "log.jsonl"), callbacks=[add]).fit(batches, epochs=1)
+    row = json.loads((tmp_path / "log.jsonl").read_text())
+    assert [row[name] for name in values] == [{"1": [None, 2.0]}, [1.0, None], str(tmp_path)]
+
+
 def events(folder):
     """The scalars of the event files in a folder: name -> [(step, value), ...]."""
     import struct
@@ -141,6 +198,11 @@ def test_what_is_not_installed_is_said(make, missing, message, batches, tmp_path
     ("make", "message"),
     [
         (lambda: nn.CSVLogger("x", every_steps=0), r"CSVLogger\(every_steps=0\)"),
+        (lambda: nn.TensorBoardLogger("x", every_steps=0), r"TensorBoardLogger\(every_steps=0\)"),
+        (lambda: nn.LearningGIF(print, "x", fps=0), r"LearningGIF\(fps=0\): expected frames a second, above 0"),
+        (lambda: nn.plot_history([1.0]), "expected a History, or a Trainer; got a list"),
+        (lambda: nn.plot_history(nn.History([{"epoch": 1, "loss": 1.0}]), columns=[]), "there is no column to draw"),
+        (lambda: nn.plot_history(nn.History([{"epoch": 1, "note": "a"}]), columns=["note"]), "'note' holds no numbers"),
         (lambda: nn.LearningGIF(None, "x"), "draw must be a function of axes and trainer; got None"),
         (lambda: nn.LearningGIF(print, "x", every=0), "a whole number of epochs or steps from 1; got 0"),
         (lambda: nn.plot_history(nn.History()), "the history has no rows yet"),
@@ -156,6 +218,10 @@ def test_loggers_made_wrongly_say_so(make, message):
 def test_a_folder_that_is_not_there(batches, tmp_path):
     with pytest.raises(nn.TrainingError, match="JSONLLogger: the folder .*none' does not exist"):
         trainer(nn.JSONLLogger(tmp_path / "none" / "x")).fit(batches, epochs=1)
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("PIL")
+    with pytest.raises(nn.TrainingError, match="LearningGIF: the folder .*none' does not exist"):
+        trainer(nn.LearningGIF(print, tmp_path / "none" / "x.gif")).fit(batches, epochs=1)
 
 
 # -- pictures -------------------------------------------------------------------------------------------------------------
@@ -179,7 +245,20 @@ def test_curves_of_training_and_validation(tmp_path):
     assert (tmp_path / "h.png").read_bytes().startswith(b"\x89PNG")
     history.rows[-1]["lr"] = 0.01
     assert [axes.get_title() for axes in nn.plot_history(history).axes] == ["loss", "accuracy", "learning rate"]
-    assert [axes.get_title() for axes in nn.plot_history(history, columns=["val_loss"]).axes] == ["val loss"]
+    alone = nn.plot_history(history, columns=["val_loss"]).axes[0]
+    assert alone.get_title() == "val loss"
+    assert alone.get_legend().get_texts()[0].get_text().startswith("validation (")
+
+
+def test_curves_leave_out_what_is_no_number():
+    pytest.importorskip("matplotlib")
+    history = nn.History([
+        {"epoch": 1, "loss": math.nan, "val_loss": 100.0, "note": "begun", "matrix": [1, 2], "lr": 0.1},
+        {"epoch": 2, "loss": 1.0, "val_loss": 2.0, "note": "done", "gap": 0.5},
+    ])  # fmt: skip
+    loss, gap = nn.plot_history(history).axes
+    assert (loss.get_title(), gap.get_title(), loss.get_yscale()) == ("loss", "gap", "log")
+    assert gap.lines[0].get_xdata().tolist() == [2]
 
 
 def test_an_animation_has_a_frame_for_each_moment(batches, tmp_path):

@@ -1,7 +1,11 @@
 """The object style: a ``Module`` holds its layers as attributes, and its tensors itself."""
 
 import copy
+import gc
 import pickle
+import sys
+import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -175,17 +179,345 @@ def test_what_is_loaded_before_the_first_call_waits_for_it():
     model = nn.Sequential(nn.Linear(2), nn.Linear(1))
     with pytest.raises(LayerError, match="unexpected: 'head.weight'"):
         model.load_state_dict({"head.weight": np.zeros((1, 1))})
-    model.load_state_dict({"0.weight": np.ones((2, 3)), "0.bias": np.ones(2), "1": {"weight": np.ones((1, 2))}})
+    model.load_state_dict(
+        {"0.weight": np.ones((2, 3)), "0.bias": np.ones(2), "1": {"weight": np.ones((1, 2)), "bias": [0.0]}}
+    )
     assert model(jt.ones((1, 3))).item() == 8.0
     assert model[0].weight.requires_grad
     late = nn.Linear(2)
-    late.load_state_dict({"weight": np.ones((2, 3)), "scale": np.ones(2)})
+    late.load_state_dict({"weight": np.ones((2, 3)), "bias": np.ones(2), "scale": np.ones(2)})
     with pytest.raises(LayerError, match=r"Linear was given 'scale' by load_state_dict, and has only 'weight', 'bias'"):
         late(jt.ones((1, 3)))
     other = nn.Linear(2)
-    other.load_state_dict({"weight": np.ones((2, 3))})
+    other.load_state_dict({"weight": np.ones((2, 3))}, strict=False)
     with pytest.raises(jt.ShapeError, match=r"expected 'weight' of shape \(2, 4\), got \(2, 3\)"):
         other(jt.ones((1, 4)))
+
+
+def test_the_first_call_says_what_a_strict_load_did_not_bring():
+    model = nn.Sequential(nn.Linear(2), nn.Linear(1))
+    model.load_state_dict({"0.weight": np.ones((2, 3)), "1.scale": np.ones(2)}, strict=False)
+    with pytest.raises(LayerError, match=r"^1 was given 'scale' by load_state_dict, and has only 'weight', 'bias'"):
+        model(jt.ones((1, 3)))
+    with pytest.raises(LayerError, match="parameters follow from its input"):
+        model[0].parameters()  # none were made
+    model = nn.Sequential(nn.Linear(2), nn.Linear(1))
+    model.load_state_dict({"0.weight": np.ones((2, 3))})
+    message = (
+        r"^0 was not given 'bias' by .*; 1 was not given 'weight', 'bias' by load_state_dict.* No parameters were made"
+    )
+    for _ in range(2):
+        with pytest.raises(LayerError, match=message):
+            model(jt.ones((1, 3)))
+    copy.deepcopy(model).load_state_dict({}, strict=False)
+    model.load_state_dict({"0.bias": np.ones(2), "1.weight": np.ones((1, 2)), "1.bias": [0.0]})
+    assert model(jt.ones((1, 3))).item() == 8.0
+
+
+def test_what_is_loaded_before_the_first_call_has_the_dtypes_of_the_layer():
+    layer = nn.Linear(2)
+    layer.load_state_dict({"weight": np.ones((2, 3), dtype="int64"), "bias": np.ones(2)})
+    with pytest.raises(LayerError, match="Linear: load_state_dict brought 'weight' as int64, expected float64"):
+        layer(jt.ones((1, 3)))
+    norm = nn.BatchNorm1d(affine=False)
+    state = {"running_mean": np.ones(3, dtype="float32"), "running_var": np.ones(3), "num_batches_tracked": np.int32(4)}
+    norm.load_state_dict(state)
+    norm(jt.ones((2, 3)))
+    assert [str(x.dtype) for x in norm.buffers()] == ["float64", "float64", "int64"]
+    norm = nn.BatchNorm1d(affine=False)
+    norm.load_state_dict({**state, "num_batches_tracked": 4.0})
+    with pytest.raises(LayerError, match="brought 'num_batches_tracked' as float64, expected int64"):
+        norm(jt.ones((2, 3)))
+
+
+def test_what_is_no_state_dict():
+    layer = nn.Linear(2)
+    with pytest.raises(LayerError, match=r"takes a dict of Tensors or arrays by path, .*; got NoneType$"):
+        layer.load_state_dict(None)
+    with pytest.raises(LayerError, match=r"got Linear; take its state_dict\(\)"):
+        layer.load_state_dict(nn.Linear(2))
+    layer(jt.ones((1, 3)))
+    with pytest.raises(LayerError, match=r"'weight': cannot make a tensor of str 'a'.*Nothing was loaded"):
+        layer.load_state_dict({"weight": "a", "bias": np.ones(2)})
+    assert layer.bias.tolist() == [0.0, 0.0]
+    with pytest.raises(jt.NotFoundError, match=r"params lack; they are a state_dict: pass model\.state\(\)"):
+        nn.apply(nn.Sequential(layer), nn.Sequential(layer).state_dict(), jt.ones((1, 3)))
+
+
+class Aux(nn.Module):
+    """A second head, which runs in training, or when it is asked for."""
+
+    def __init__(self, device=None):
+        super().__init__()
+        self.body = nn.Linear(2)
+        self.aux = [nn.Linear(1)]
+        self.register_buffer("mask", jt.ones(2, device=device))
+
+    def forward(self, x, *, more=False):
+        x = self.body(x)
+        return (x * self.mask, self.aux[0](x)) if self.training or more else x
+
+
+def test_a_branch_that_is_not_taken(T, backend, close):
+    model = Aux(backend)
+    model(T(X))
+    params = model.state()
+    close(nn.apply(model, params, T(X)), nn.apply(model, params, T(X), train=True)[0])
+    wrapped = lambda x: model(x)  # noqa: E731
+    close(nn.apply(wrapped, {"Aux_1": params}, T(X)), nn.apply(model, params, T(X)))
+    with pytest.raises(LayerError, match="params hold 'head', which no layer"):
+        nn.apply(model, {**params, "head": {}}, T(X))
+    with pytest.raises(LayerError, match=r"params hold 'aux\.1', which no layer"):
+        nn.apply(model, {**params, "aux": {**params["aux"], "1": {}}}, T(X), train=True)
+    assert names(nn.init(Aux(backend), T(X), more=True)) == [
+        "body.weight",
+        "body.bias",
+        "mask",
+        "aux.0.weight",
+        "aux.0.bias",
+    ]
+
+
+def test_parameters_of_a_layer_that_has_not_run_are_told_when_they_come():
+    model = Aux().eval()
+    model(jt.asarray(X))
+    assert len(list(model.parameters())) == 2
+    with pytest.warns(UserWarning, match=r"Linear made its parameters after parameters\(\) was taken of the model"):
+        model(jt.asarray(X), more=True)
+    model(jt.asarray(X), more=True)
+    assert len(list(model.parameters())) == 4
+
+
+def test_keywords_are_inputs_too(T):
+    class Named(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(2)
+
+        def forward(self, *, x, times=1.0):
+            assert isinstance(x, jt.Tensor)
+            return self.fc(x) * times
+
+    model = Named()
+    assert model(x=X, times=2.0).shape == (5, 2)
+    with pytest.raises(jt.DTypeError, match="^fc has float64 parameters and got a float32 input"):
+        model(x=jt.asarray(X.astype("float32")))
+    layer = nn.Linear(2)
+    layer(x=X)
+    with pytest.raises(jt.DTypeError, match="^Linear has float64 parameters and got a float32 input"):
+        layer(x=jt.asarray(X.astype("float32")))
+    with pytest.raises(jt.DTypeError, match="^Linear has float64 parameters and got a float32 input"):
+        nn.apply(layer, layer.state(), x=X.astype("float32"))
+    params = nn.init(Named(), x=T(X.astype("float32")))
+    assert params["fc"]["weight"].dtype == jt.float32
+    assert params["fc"]["weight"].device == T(X).device
+    assert nn.apply(Named(), params, x=T(X.astype("float32"))).shape == (5, 2)
+
+
+def test_inputs_in_containers_say_dtype_and_device(T, backend):
+    class Pair(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(2)
+
+        def forward(self, pair):
+            return self.fc(pair["a"]), self.fc(pair["b"][0])
+
+    model = Pair()
+    x = T(X.astype("float32"))
+    assert model({"a": x, "b": [x]})[1].dtype == jt.float32
+    assert model.fc.weight.device == jt.device(backend)
+
+
+def test_layers_inside_take_arrays_in_every_call():
+    seen = []
+
+    class Inner(nn.Module):
+        def forward(self, x, y):
+            seen.append((type(x), type(y)))
+            return x * self.parameter("w", [4], nn.ones) + y  # a shape may be a list
+
+    class Outer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = Inner()
+
+        def forward(self, x):
+            return self.inner(X, y=X) + x
+
+    model = Outer()
+    for _ in range(2):
+        model(jt.asarray(X))
+    nn.apply(model, model.state(), X)
+    assert seen == [(jt.Tensor, jt.Tensor)] * 3
+
+
+def test_one_first_call_for_many_threads():
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    wrong = []
+    try:
+        for _ in range(30):
+            model, start = Net(), threading.Barrier(4)
+            seen = [None] * 4
+
+            def run(i, model=model, start=start, seen=seen):
+                start.wait()
+                seen[i] = model(X).numpy()
+
+            threads = [threading.Thread(target=run, args=(i,)) for i in range(4)]
+            for t in threads:
+                t.start()
+            for t in threads:
+                t.join()
+            want = model(X).numpy()
+            wrong += [y for y in seen if y is None or not np.array_equal(y, want)]
+    finally:
+        sys.setswitchinterval(interval)
+    assert wrong == []
+
+
+class Blocks(nn.Module):
+    """Draws, running statistics and a layer after a draw."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.norm, self.drop, self.last = nn.Linear(4), nn.BatchNorm1d(), nn.Dropout(0.5), nn.Linear(4)
+
+    def block(self, x):
+        return self.last(self.drop(self.norm(self.first(self.drop(x)))))
+
+    def forward(self, x):
+        return self.block(x)
+
+
+class Checkpointed(Blocks):
+    def forward(self, x):
+        return jt.checkpoint(self.block)(x)
+
+
+class Twice(Blocks):
+    def forward(self, x):
+        return jt.checkpoint(lambda x: jt.checkpoint(self.block)(x) * 1.0)(x)
+
+
+@pytest.mark.parametrize("around", [lambda m: m, jt.checkpoint], ids=["inside", "around"])
+@pytest.mark.parametrize("made", [Blocks, Checkpointed, Twice])
+def test_the_first_call_inside_a_checkpoint(made, around, close):
+    model, same = made(), Blocks()
+    jt.random.seed(2)
+    y = (around(model)(X) ** 2).sum()
+    y.backward()
+    assert model.norm.num_batches_tracked.item() == 1
+    same.load_state_dict(model.state_dict())
+    if around is not jt.checkpoint and made is Blocks:
+        return  # parameters and draws are of one stream
+    jt.random.seed(2)
+    want = (same(X) ** 2).sum()
+    want.backward()
+    close(y, want)
+    for p, q in zip(model.parameters(), same.parameters(), strict=True):
+        close(p.grad, q.grad)
+
+
+def test_a_checkpoint_around_apply_writes_buffers_once(backend, T, close):
+    model = Blocks()
+    weights, before = nn.partition(nn.init(model, T(X), seed=1))
+
+    def loss(weights, running):
+        return (nn.apply(model, nn.merge(weights, running), T(X), train=True, rng=0) ** 2).sum()
+
+    running, again = (nn.partition(nn.init(model, T(X), seed=1))[1] for _ in range(2))
+    want = jt.grad(lambda w: loss(w, running))(weights)
+    found = jt.grad(jt.checkpoint(lambda w: loss(w, again)))(weights)
+    close(found["first"]["weight"], want["first"]["weight"])
+    close(again["norm"]["running_mean"], running["norm"]["running_mean"])
+    assert again["norm"]["num_batches_tracked"].item() == 1
+    assert before["norm"]["num_batches_tracked"].item() == 0
+
+
+def test_a_checkpointed_layer_sees_its_buffers_as_they_were(backend, T, close):
+    class Scaled(nn.Module):
+        def forward(self, x):
+            with jt.no_grad():
+                assign(self.calls, self.calls + 1.0)
+            return x * x * self.calls
+
+    layer, x = Scaled(), T([1.0, 2.0])
+    layer.register_buffer("calls", T(0.0))
+    f = jt.checkpoint(layer)
+    close(jt.grad(lambda x: (f(x) + f(x)).sum())(x), T([6.0, 12.0]))
+    assert layer.calls.item() == 2.0
+
+
+def test_nothing_of_a_batch_outlives_a_call():
+    model, x = Net(), jt.tensor(X)
+    alive = weakref.ref(x.data)
+    gc.disable()
+    try:
+        model(x)
+        params = nn.init(model, x)
+        nn.apply(model, params, x)
+        jt.grad(lambda p, x: nn.apply(model, p, x).sum())(params, x)
+        del x
+        assert alive() is None
+        gc.collect()
+        for _ in model.walk():
+            pass
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
+
+
+def test_what_is_assigned():
+    layer = nn.Linear(2)
+    layer(jt.asarray(X))
+    for value in (np.ones(2), None, jt.ones(2), 1.0):
+        with pytest.raises(LayerError, match="Linear: 'bias' is a parameter: write its value by"):
+            layer.bias = value
+    layer.tag = 1
+    layer.register_buffer("tag", np.ones(2))
+    assert layer.tag.tolist() == [1.0, 1.0]
+    assert "tag" in layer.state_dict()
+    with pytest.raises(LayerError, match=r"Parameter\(requires_grad=False\): .*register_buffer"):
+        nn.Parameter(1.0, requires_grad=False)
+
+
+def test_what_forward_keeps_is_no_parameter():
+    class Keeps(nn.Module):
+        def forward(self, x):
+            self.last = x
+            return x * self.parameter("w", (), nn.ones)
+
+    model = Keeps()
+    for _ in range(2):
+        model(jt.tensor(X, requires_grad=True))
+        assert [name for name, _ in model.named_parameters()] == ["w"]
+
+
+def test_a_property_that_fails_says_why():
+    class Wrong(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(2)
+
+        @property
+        def width(self):
+            return self.fc.wdith
+
+        def forward(self, x):
+            return self.fc(x)
+
+    with pytest.raises(AttributeError, match="'Linear' object has no attribute 'wdith'"):
+        _ = Wrong().width
+
+
+def test_models_with_functions_are_pickled():
+    model = nn.Sequential(nn.Linear(2), jt.tanh, jt.abs, nn.functional.gelu)
+    made = pickle.loads(pickle.dumps(model))
+    assert made[1] is jt.tanh
+    functions = [getattr(jt, name) for name in jt.__all__ if hasattr(getattr(jt, name), "op")]
+    assert all(pickle.loads(pickle.dumps(f)) is f for f in functions)
 
 
 def test_buffers_and_modes(T):
@@ -234,7 +566,7 @@ def test_to_moves_and_converts(T, backend):
     assert model.to(dtype="float32") is model  # before the first call: what it makes
     model(T(X.astype("float32")))
     assert {str(p.dtype) for p in model.parameters()} == {"float32"}
-    model.to(jt.float64)
+    model.to("float64")  # PyTorch's to(dtype), as jt.float64
     assert model(T(X)).dtype == jt.float64
     assert model.first.weight.name == "first.weight"
     with pytest.raises(jt.DTypeError, match=r"Net\.to\(\): parameters are floating-point numbers; got int64"):

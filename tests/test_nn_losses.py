@@ -68,7 +68,13 @@ REFUSED = {
     "no classes": (lambda: F.cross_entropy(z(0, 0), z(0, dtype=int)), jt.ShapeError, r"there are no classes: x has shape \(0, 0\)"),
     "integers that wrap around": (lambda: F.l1_loss(z(2, dtype="uint8"), z(2, dtype="uint8")), jt.DTypeError, r"l1_loss\(\): x has dtype uint8; .* x\.astype\(jt\.float64\)"),
     "integers to compare": (lambda: F.cosine_similarity(z(2, 3), z(2, 3, dtype="uint8")), jt.DTypeError, r"cosine_similarity\(\): x2 has dtype uint8"),
-    "wide variances": (lambda: F.gaussian_nll_loss(z(2), z(2), z(3, 2)), jt.ShapeError, r"var has shape \(3, 2\); expected one that broadcasts to x's, \(2,\)"),
+    "wide variances": (lambda: F.gaussian_nll_loss(z(2), z(2), z(3, 2)), jt.ShapeError, r"var has shape \(3, 2\), which does not broadcast to x's, \(2,\)"),
+    "a weight wider than x": (lambda: F.binary_cross_entropy(z(3), z(3), z(2, 3)), jt.ShapeError, r"weight has shape \(2, 3\), which does not broadcast to x's, \(3,\)"),
+    "a wide pos_weight": (lambda: F.binary_cross_entropy_with_logits(z(3, 1), z(3, 1), None, z(2)), jt.ShapeError, r"pos_weight has shape \(2,\), which does not"),
+    "hinge of ints": (lambda: F.hinge_embedding_loss(z(2, dtype=int), z(2)), jt.DTypeError, r"hinge_embedding_loss\(\): x has dtype int64"),
+    "reduction, twice": (lambda: F.mse_loss(z(2), z(2), z(2), reduction="sum"), jt.OpError, r"mse_loss\(\) got reduction= by position and by name"),
+    "hardtanh": (lambda: F.hardtanh(z(2), min_val=2.0, max_val=1.0), jt.OpError, "min_val must not be above max_val; got 2.0 and 1.0"),
+    "softshrink": (lambda: F.softshrink(z(2), lambd=-1.0), jt.OpError, "lambd must not be negative; got -1.0"),
     "rms_norm, wide weight": (lambda: F.rms_norm(z(3), z(2, 3)), jt.ShapeError, r"rms_norm\(\): weight has shape \(2, 3\), which does not broadcast to x's, \(3,\)"),
     "layer_norm, axis": (lambda: F.layer_norm(np.arange(6.0).reshape(2, 3), axis=5), jt.AxisError, r"layer_norm\(\): axis=5 does not name axes of x, each once; x has shape \(2, 3\)"),
     "layer_norm, axis twice": (lambda: F.layer_norm(np.arange(6.0).reshape(2, 3), axis=(1, -1)), jt.AxisError, r"axis=\(1, -1\) does not"),
@@ -97,6 +103,75 @@ def test_refused(name):
 
 
 # -- losses -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize(
+    "shapes", [((3,), (5, 3)), ((3,), (1, 3)), ((5, 3), (3,)), ((3, 1), (3,)), ((), (3,)), ((3,), ())]
+)
+def test_a_loss_broadcasts_nothing(shapes, reduction, T):
+    """A target that is wider than x, too: its shape is that of the difference."""
+    x, target = (T(np.ones(s)) for s in shapes)
+    for f in (F.mse_loss, F.l1_loss, F.huber_loss):
+        with pytest.raises(jt.ShapeError, match="they must be equal: reshape one"):
+            f(x, target, reduction=reduction)
+
+
+def test_mse_loss_of_a_number(T):
+    x = T(3.0, requires_grad=True)
+    loss = F.mse_loss(x, 1.0)
+    loss.backward()
+    assert (loss.item(), x.grad.item()) == (4.0, 4.0)
+
+
+WITH_INTEGERS = {
+    "mse": lambda x, y, w: F.mse_loss(x, y),
+    "mse, a sum": lambda x, y, w: F.mse_loss(x, y, reduction="sum"),
+    "l1": lambda x, y, w: F.l1_loss(x, y),
+    "huber": lambda x, y, w: F.huber_loss(x, y),
+    "smooth l1": lambda x, y, w: F.smooth_l1_loss(x, y),
+    "bce": lambda x, y, w: F.binary_cross_entropy(x, y, w),
+    "bce of scores": lambda x, y, w: F.binary_cross_entropy_with_logits(x, y, w, w),
+    "kl": lambda x, y, w: F.kl_div(x, y),
+    "poisson": lambda x, y, w: F.poisson_nll_loss(x, y, full=True),
+    "gaussian": lambda x, y, w: F.gaussian_nll_loss(x, y, w),
+    "gaussian, a number": lambda x, y, w: F.gaussian_nll_loss(x, y, 2.0),
+    "hinge": lambda x, y, w: F.hinge_embedding_loss(x, y),
+    "soft margin": lambda x, y, w: F.soft_margin_loss(x, y),
+    "multilabel": lambda x, y, w: F.multilabel_soft_margin_loss(x, y, w),
+}
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint8", "bool"])
+@pytest.mark.parametrize("name", WITH_INTEGERS)
+def test_integer_targets_count_as_numbers_of_xs_dtype(name, dtype, T, close):
+    """float32 stays float32 with labels of integers or booleans, and weights of integers."""
+    values = np.array([0.25, 0.5, 0.75])
+    f, y, w = WITH_INTEGERS[name], np.array([1, 0, 1]), np.array([1, 2, 3])
+    expected, slope = jt.value_and_grad(lambda x: f(x, T(y * 1.0), T(w * 1.0)))(T(values))
+    loss, grad = jt.value_and_grad(lambda x: f(x, T(y, dtype), T(w)))(T(values, "float32"))
+    assert (loss.dtype, grad.dtype) == (jt.float32, jt.float32)
+    np.testing.assert_allclose(loss.numpy(), expected.numpy(), rtol=1e-6)
+    np.testing.assert_allclose(grad.numpy(), slope.numpy(), rtol=1e-6)
+
+
+def test_class_weights_of_another_dtype(T):
+    x, target = T(np.ones((2, 3)), "float32"), T([0, 2])
+    for weight in (T([1, 2, 3]), T([1.0, 2.0, 3.0])):
+        for f in (F.cross_entropy, F.nll_loss, F.multi_margin_loss):
+            assert f(x, target, weight).dtype == jt.float32
+        assert F.cross_entropy(x, T(np.ones((2, 3)), "float32"), weight, label_smoothing=0.1).dtype == jt.float32
+
+
+@pytest.mark.parametrize("far", [1e30, math.inf])
+def test_huber_losses_of_large_errors(far, T):
+    """Nothing overflows in a branch that is not taken, and no 0 is multiplied by infinity."""
+    for f in (F.huber_loss, F.smooth_l1_loss):
+        x = T([far, -far, 0.5, math.nan], "float32", requires_grad=True)
+        loss = f(x, T(np.zeros(4), "float32"), reduction="none")
+        loss.sum().backward()
+        np.testing.assert_array_equal(loss.numpy(), np.array([far, far, 0.125, math.nan], np.float32))
+        np.testing.assert_array_equal(x.grad.numpy(), [1.0, -1.0, 0.5, math.nan])
 
 
 @pytest.mark.parametrize("shapes", [((2, 3), (2, 1)), ((1, 3), (2, 3)), ((2, 1), (2, 3)), ((2, 1), (1, 3))])

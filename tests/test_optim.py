@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import jitrench_core as jt
+import jitrench_nn as nn
 import jitrench_optim as optim
 from jitrench_core.optimizer import OptimizerError
 
@@ -233,6 +234,52 @@ def test_a_rule_keeps_to_its_declaration(T):
         Empty([x]).step()
 
 
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (
+            lambda p: p - 1,
+            r"update\(\) must return the new value of p, a Tensor, and a dict of its slots; got a Tensor",
+        ),
+        (lambda p: None, "got a NoneType"),
+        (lambda p: (p, None), "got a tuple of Tensor, NoneType"),
+        (lambda p: (1.0, {}), "got a tuple of float, dict"),
+        (lambda p: (p - 1, {"v": 1.0}), r"update\(\) returned a float as slot 'v'; expected a Tensor"),
+    ],
+)
+def test_what_a_rule_returns(made, message, T):
+    """A Tensor of two elements would unpack into two values."""
+
+    class Odd(jt.Optimizer):
+        def update(self, p, g, lr, slots):
+            return made(p)
+
+    x = T([1.0, 2.0], requires_grad=True)
+    x.grad = T([1.0, 1.0])
+    with pytest.raises(OptimizerError, match=message):
+        Odd([x]).step()
+    assert x.tolist() == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("slots", [{"n": 0}, [], None])
+def test_slots_are_tensors_by_name(slots, T):
+    class Odd(Sign):
+        def slots(self, p):
+            return slots
+
+    with pytest.raises(OptimizerError, match=r"Odd\.slots\(\) must return a dict of Tensors by their names; got "):
+        Odd([T([1.0], requires_grad=True)])
+
+
+def test_a_model_is_no_tree_of_tensors():
+    """Its fields are options: as a container, a layer would be an empty one."""
+    model = nn.Sequential(nn.Linear(3), nn.Linear(1))
+    model(jt.ones((2, 4)))
+    for given in (model, model[0], [model], {"a": model[0], "b": jt.tensor([1.0], requires_grad=True)}):
+        with pytest.raises(jt.DTypeError, match=r"SGD takes a tree of Tensors; .* a \w+: pass its parameters\(\)"):
+            optim.SGD(given)
+
+
 def test_the_registry_knows_them():
     assert jt.registry.optimizers["SGD"] is optim.SGD
     assert jt.registry.optimizers.owners["Adam"] == "optim"
@@ -266,7 +313,16 @@ def test_a_parameter_frozen_later_is_left_alone(T):
 
 def test_every_kind_of_bad_learning_rate(T):
     p = T([1.0], requires_grad=True)
-    for lr in (np.float32(-1), [0.1, 0.2], jt.tensor([0.1]), jt.tensor(float("nan")), float("inf"), True, "a"):
+    for lr in (
+        np.float32(-1),
+        [0.1, 0.2],
+        jt.tensor([0.1]),
+        jt.tensor(float("nan")),
+        float("inf"),
+        True,
+        "a",
+        jt.tensor(1j),
+    ):
         with pytest.raises(OptimizerError, match="lr must be a finite number"):
             optim.SGD([p], lr=lr)
 

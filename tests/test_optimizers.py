@@ -133,6 +133,33 @@ def test_the_first_step_where_the_gradient_is_zero(T):
         assert p.tolist() == [[0.0, 0.0], [0.0, 0.0]], name
 
 
+def test_adafactor_forgets_a_square_that_was_large(T):
+    """With beta2_decay=0 only the last gradient counts: old + 1 * (new - old) would lose it in float32."""
+    for shape in ((2,), (2, 2)):
+        p = T(np.ones(shape), "float32", requires_grad=True)
+        optimizer = optim.Adafactor([p], lr=0.25, beta2_decay=0.0)
+        for size in (1e3, 1e-3):
+            p.grad = T(np.full(shape, size), "float32")
+            before = p.tolist()
+            optimizer.step()
+        moved = np.asarray(p.tolist()) / np.asarray(before)
+        assert np.allclose(moved, 0.75, rtol=1e-5)  # by lr times p's root mean square
+
+
+def test_a_variance_that_rounds_below_zero(T):
+    """With alpha=0 there is none, but for rounding, and its root must not be NaN."""
+    rng = np.random.default_rng(0)
+    for dtype in ("float64", "float32"):
+        p = T(np.zeros(50), dtype, requires_grad=True)
+        optimizer = optim.RMSprop([p], alpha=0.0, eps=1.0, lr=0.5, centered=True)
+        total = np.zeros(50)
+        for _ in range(20):
+            total += (g := rng.normal(size=50))
+            p.grad = T(g, dtype)
+            optimizer.step()
+        assert np.allclose(p.tolist(), -0.5 * total, atol=1e-2)
+
+
 def test_rectification_begins_when_the_average_is_long_enough(T):
     """Until then RAdam's step is that of momentum alone, whatever the gradient's size."""
     x = T([1.0, 100.0], requires_grad=True)
@@ -453,6 +480,60 @@ def test_a_rule_may_be_an_op_of_ones_own(T):
     assert z.tolist() == [0.5]
 
 
+@jt.op(composite=True)
+def composite_step(p, grad, lr, /):
+    """No op of its own."""
+    return p - lr * grad
+
+
+@jt.op(outputs=2, vjp=dict.fromkeys(("p", "grad", "lr")))
+def twofold_step(xp, p, grad, lr, /):
+    """An output too many."""
+    return p, grad
+
+
+def test_a_rule_that_is_no_step(T):
+    class Made(Plain):
+        def __init__(self, params, lr=0.1, *, momentum=0.9):
+            super().__init__(params, lr=lr, options={"momentum": momentum})
+
+    p = [T([1.0], requires_grad=True)]
+    with pytest.raises(
+        OptimizerError, match="Made: the rule 'plain_step' has no attribute for the option 'momentum'; it has none"
+    ):
+        Made(p)
+    for rule, what in (
+        (composite_step, "the composite <op 'composite_step'>"),
+        (twofold_step, "<op 'twofold_step'>"),
+        (lambda p, grad, lr: p, "a function"),
+    ):
+        cls = type("Odd", (jt.Optimizer,), {"rule": rule})
+        with pytest.raises(
+            OptimizerError, match=f"Odd.rule must be an op of p, the gradient, lr and the slots, .*; got {what}"
+        ):
+            cls(p)
+
+
+def test_an_option_that_a_group_gets_later_is_known(T):
+    p = T([1.0], requires_grad=True)
+    p.grad = T([1.0])
+    for optimizer in (optim.SGD([p], momentum=0.9), Signum([p])):
+        optimizer.groups[0].options["momentun"] = 0.5
+        with pytest.raises(OptimizerError, match="has no option 'momentun'; .* Did you mean 'momentum'"):
+            optimizer.step()
+        del optimizer.groups[0].options["momentun"], optimizer.groups[0].options["momentum"]
+        with pytest.raises(OptimizerError, match="a group lacks the option 'momentum'"):
+            optimizer.step()
+    assert p.tolist() == [1.0]
+
+
+def test_a_list_of_betas_is_nobody_elses(T):
+    betas = [0.8, 0.9]
+    optimizer = optim.Adam([{"params": [T([1.0], requires_grad=True)]} for _ in range(2)], betas=betas)
+    betas[0] = 0.5
+    assert [group.options["betas"] for group in optimizer.groups] == [(0.8, 0.9)] * 2
+
+
 def test_update_gets_the_groups_options(T):
     class Scaled(jt.Optimizer):
         def __init__(self, params, lr=1.0, *, factor=1.0, **unknown):
@@ -597,3 +678,14 @@ def test_a_state_that_does_not_fit_is_refused_whole(T):
         optimizer.load_state_dict({"lr": 1.0})
     with pytest.raises(OptimizerError, match="got a list"):
         optimizer.load_state_dict([])
+    for broken in (None, 3, [None], [{"lr": 1.0}], [{"options": None}]):
+        with pytest.raises(OptimizerError, match="a group is a dict with 'lr', 'options', 'params' and 'slots'; got"):
+            optimizer.load_state_dict({"groups": broken})
+    broken = pickle.loads(pickle.dumps(saved))
+    broken["groups"][0]["slots"][1] = 5
+    del broken["groups"][0]["options"]["weight_decay"]  # which check() needs
+    with pytest.raises(
+        OptimizerError, match=r"(?s)option 'weight_decay' is missing.*net\.b: expected a dict of slots; got a int"
+    ):
+        optimizer.load_state_dict(broken)
+    assert pickle.dumps(optimizer.state_dict()) == before

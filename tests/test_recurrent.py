@@ -102,9 +102,26 @@ def test_lengths_that_are_all_whole_change_nothing(T, backend):
     assert nn.apply(layer, params, x, lengths=[TIME] * N)[0].tolist() == nn.apply(layer, params, x)[0].tolist()
 
 
-@pytest.mark.parametrize("lengths", [[1, 2], [0, 1, 2], [5, 1, 1], [1.0, 2, 3], [True, 2, 3], [4]])
+@pytest.mark.parametrize("kind", KINDS)
+def test_padding_may_be_nan(kind, T, backend):
+    """No gradient sees it: those of the weights are sums over the steps, and 0 * NaN would be one of them."""
+    layer = getattr(nn, kind)(HIDDEN, num_layers=2, bidirectional=True)
+    lengths, found = [2, 4, 1], []
+    padded = np.arange(TIME)[:, None, None] >= np.array(lengths)[:, None]
+    for filling in (0.0, math.nan, math.inf):
+        x = T(np.where(padded, filling, filled(1, TIME, N, WIDTH)), requires_grad=True)
+        params = nn.init(layer, x.shape, seed=1, device=backend)
+        y, ends = nn.apply(layer, params, x, lengths=lengths)
+        sum(jt.sum(r * r) for r in (y, *flat(ends))).backward()
+        found.append([a.tolist() for a in (y, *flat(ends), x.grad, *(p.grad for p in params.values()))])
+    assert found[0] == found[1] == found[2]
+
+
+@pytest.mark.parametrize(
+    "lengths", [[1, 2], [0, 1, 2], [5, 1, 1], [1.0, 2, 3], [True, 2, 3], [4], {1, 2, 3}, {3: 0, 1: 0, 2: 0}]
+)
 def test_lengths_that_cannot_be(lengths):
-    with pytest.raises(jt.ShapeError, match=r"GRU: lengths= are 3 ints from 1 to 4, one for each sequence; got \["):
+    with pytest.raises(jt.ShapeError, match=r"GRU: lengths= are 3 ints from 1 to 4, one for each sequence; got [\[{]"):
         nn.GRU(HIDDEN)(jt.ones((TIME, N, WIDTH)), lengths=lengths)
 
 
@@ -284,6 +301,11 @@ def test_options_that_cannot_be(make, error, message):
             lambda m, x: m(x, (jt.zeros((1, 3, 3)), jt.zeros((1, 2, 3)))),
             jt.ShapeError,
             r"LSTM: expected the first c of shape \(1, 3, 3\) for an input of shape \(4, 3, 2\), got \(1, 2, 3\)",
+        ),
+        (
+            lambda m, x: m(x, (jt.zeros((1, 3, 3)), jt.zeros((1, 3, 3), dtype=jt.float32))),
+            jt.DTypeError,
+            r"LSTM: the first c is float32, the input float64: convert one, such as c.astype\(jt.float64\)",
         ),
     ],
 )

@@ -220,6 +220,15 @@ def test_other_files_and_loaders_are_refused(saved, tmp_path, backend):
         resume(make(tmp_path), loader(backend), weights)
     with pytest.raises(FileNotFoundError):
         resume(make(tmp_path), loader(backend), tmp_path / "none.ckpt")
+    with pytest.raises(
+        nn.TrainingError, match="saved with a loader that knows its place, .* such as a list of batches"
+    ):
+        resume(make(tmp_path), [*loader(backend)], saved)
+    other = make(tmp_path, loggers=[], callbacks=[], checkpoint=None)
+    other.fit([*loader(backend)], epochs=1)
+    other.save(weights)
+    with pytest.raises(nn.TrainingError, match=r"with one that does not, .* give fit\(\) the data as it was"):
+        resume(make(tmp_path), loader(backend), weights)
     x = jt.ones((9, 3), device=backend)
     with pytest.raises(jt.JITrenchError, match="of another loader: length was 40 and is 9"):
         resume(make(tmp_path), nn.data.DataLoader(nn.data.ArrayDataset(x, x[:, :1]), 6, shuffle=True), saved)

@@ -184,7 +184,7 @@ def test_a_gradient_takes_two_more_products():
     y = F.linear(x, weight)
     with nn.FlopCounter() as counter:
         y.backward(jt.ones((8, 5)))
-    assert counter.by_op["matmul"] + counter.by_op["linear_weight_grad"] == 2 * (2 * 8 * 3 * 5)
+    assert counter.by_op["linear_x_grad"] + counter.by_op["linear_weight_grad"] == 2 * (2 * 8 * 3 * 5)
 
 
 def test_the_formula_of_a_plugins_op():
@@ -446,6 +446,78 @@ def test_another_thread_is_not_watched():
     assert [n for n in names.seen if n != "ones_like"] == ["sin", "exp"]
     assert seen == ["tan"]
     assert backends.watch is None
+
+
+def test_watchers_that_end_in_another_order():
+    first, second = Names(), Names()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    jt.sin(jt.ones(3))
+    second.__exit__(None, None, None)
+    jt.cos(jt.ones(3))
+    assert [n for n in first.seen if n != "ones_like"] == []
+    assert [n for n in second.seen if n != "ones_like"] == ["sin"]
+    assert backends.watch is None
+
+
+# -- what a run must leave as it was ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_run_for_training_changes_no_state(fails, backend):
+    class Net(nn.Module):
+        def __init__(self):
+            self.body = nn.Sequential(nn.Linear(4), nn.BatchNorm1d(), nn.Dropout(0.5))
+
+        def forward(self, x):
+            y = self.body(x)
+            if fails and x.shape[0] == 5:
+                raise KeyError("five")
+            return y
+
+    model = Net()
+    model(jt.ones((3, 2), device=backend))
+    before = {name: x.tolist() for name, x in model.state_dict().items()}
+    stream = str(jt.random.default_generator().state())
+    try:
+        assert nn.summary(model, (5, 2), train=True, rng=0).parameters == 29
+    except KeyError:
+        assert fails
+    assert {name: x.tolist() for name, x in model.state_dict().items()} == before
+    assert str(jt.random.default_generator().state()) == stream
+    assert model.training
+
+
+def test_a_model_of_which_a_part_has_run():
+    model = nn.Sequential(nn.Linear(4), nn.Linear(2))
+    model[0](jt.ones((1, 3)))
+    weight = model[0].weight.tolist()
+    assert [row.parameters for row in nn.summary(model, (None, 3)).rows] == [26, 16, 10]
+    assert model[0].weight.tolist() == weight
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding", "output_padding"), [(2, 2, 0, 0), (3, 2, 1, 1), (4, 2, 1, 0), (3, 1, 1, 0)]
+)
+def test_a_transposed_convolution_takes_what_its_input_and_kernel_do(
+    kernel, stride, padding, output_padding, groups, backend
+):
+    """Each number of the input meets each of the kernel's; that zeros lie between them costs nothing."""
+    x, weight = jt.ones((2, 4, 6, 6), device=backend), jt.ones((4, 3, kernel, kernel), device=backend)
+    with FlopCounter() as counter:
+        F.conv_transpose2d(x, weight, stride=stride, padding=padding, output_padding=output_padding, groups=groups)
+    assert counter.by_op["convolution"] == 2 * x.size * 3 * kernel**2
+
+
+def test_the_gradient_of_a_strided_convolution_takes_what_it_does():
+    x = jt.tensor([[[1.0] * 8] * 8] * 3, requires_grad=True)[None]
+    weight = jt.ones((5, 3, 2, 2))
+    y = F.conv2d(x, weight, stride=2)
+    with FlopCounter() as counter:
+        jt.grad(lambda x: jt.sum(F.conv2d(x, weight, stride=2)))(x.detach())
+    assert counter.by_op["convolution"] == 2 * (2 * y.size * 3 * 4)
 
 
 @pytest.mark.parametrize("module", ["jitrench_core.watching", "jitrench_nn.flops", "jitrench_nn.summary"])

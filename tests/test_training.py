@@ -246,6 +246,98 @@ def test_a_step_function_may_do_anything(T, data):
     assert plain.fit([{"x": x, "y": y}], epochs=1)[0]["loss"] < history[0]["loss"]
 
 
+def test_what_a_step_function_logs_is_checked_and_never_lost(data):
+    def trained(metrics=None, **more):
+        def step(trainer, batch):
+            output = trainer(batch[0])
+            return {"loss": nn.mse_loss(output, batch[1])} | {
+                k: output if k == "output" else v for k, v in more.items()
+            }
+
+        return quiet(loss=None, step=step, metrics=metrics).fit(data, epochs=1)
+
+    assert trained(output=None, hits=3.0)["hits"] == [3.0]  # also beside one of output and target alone
+    r2 = [nn.metrics.R2]
+    with pytest.raises(nn.TrainingError, match="metrics r2 need 'output' and 'target' .* it returned 'loss', 'output'"):
+        trained(r2, output=None)
+    with pytest.raises(nn.TrainingError, match="step= returned a number 'epoch', and that is the name of another"):
+        trained(epoch=1.0)
+    with pytest.raises(nn.TrainingError, match="step= returned a number 'r2'"):
+        trained(r2, output=None, target=data[1], r2=1.0)
+    with pytest.raises(
+        nn.TrainingError, match=r"step= returned 'rows', float64 of shape \(21, 1\); expected one number"
+    ):
+        trained(rows=data[1])
+
+
+def test_a_batch_of_two_rows_is_no_input_and_target(T):
+    """A Tensor can be unpacked like a pair, and must not be."""
+    loader = nn.data.DataLoader(nn.data.ArrayDataset(T([[1.0], [2.0]])), 2)
+    trainer = quiet(params=nn.init(mlp, T([[1.0]])))
+    with pytest.raises(nn.TrainingError, match=r"a batch is a Tensor, not \(input, target\)"):
+        trainer.fit(loader, epochs=1)
+
+
+def test_inputs_may_be_dicts(data):
+    x, y = data
+
+    def model(parts):
+        return nn.Linear(1)(parts["a"]) + nn.Linear(1)(parts["b"])
+
+    loader = nn.data.DataLoader(nn.data.ArrayDataset({"a": x, "b": x}, y), 7)
+    trainer = quiet(model)
+    trainer.fit(loader, epochs=1)
+    assert list(trainer.params) == ["Linear_1", "Linear_2"]
+    assert trainer.predict([{"a": x, "b": x}]).shape == (21, 1)
+
+
+def test_the_loader_that_runs_is_not_measured_on(data):
+    """Its place would be that of the measurement, also in checkpoints."""
+    loader = nn.data.DataLoader(nn.data.ArrayDataset(*data), 7)
+    look = nn.LambdaCallback(on_step_end=lambda trainer, logs: trainer.evaluate(loader))
+    with pytest.raises(nn.TrainingError, match="this loader is in the middle of the training's epoch"):
+        quiet(callbacks=look).fit(loader, epochs=1)
+    after = nn.LambdaCallback(on_epoch_end=lambda trainer, logs: logs.update(again=trainer.evaluate(loader)["loss"]))
+    history = quiet(callbacks=after).fit(loader, epochs=2, validation=loader)
+    assert history["again"] == history["val_loss"]
+
+
+def test_predict_before_fit_is_on_the_trainers_device(backend):
+    import numpy as np
+
+    for model in (mlp, nn.Linear(1)):
+        assert quiet(model, device=backend).predict(np.ones((3, 2))).device == jt.device(backend)
+
+
+def test_a_schedule_of_results_is_per_epoch(batches):
+    with pytest.raises(
+        nn.TrainingError, match="a ReduceLROnPlateau looks at a number of each epoch; use schedule_per='epoch'"
+    ):
+        quiet(schedule=optim.ReduceLROnPlateau, schedule_per="step").fit(batches, epochs=1)
+
+
+def test_an_exception_that_is_kept_keeps_no_thread(data):
+    import threading
+
+    def fail(output, target):
+        raise ZeroDivisionError
+
+    loader = nn.data.DataLoader(nn.data.ArrayDataset(*data), 2, prefetch=2)
+    with pytest.raises(ZeroDivisionError) as kept:
+        quiet(loss=fail).fit(loader, epochs=1)
+    assert kept.value.__traceback__ is not None
+    assert not [t for t in threading.enumerate() if t.name == "DataLoader"]
+
+
+def test_outputs_are_not_kept_where_nobody_measures(data):
+    trainer = quiet(accumulate=3)
+    held = []
+    update = trainer._update
+    trainer._update = lambda watchers: (held.extend(set(logs) for logs, _ in trainer._seen), update(watchers))
+    trainer.fit(data, epochs=1, batch_size=7)
+    assert held == [{"loss"}] * 3
+
+
 def test_a_model_of_several_inputs(data):
     x, y = data
 
@@ -320,6 +412,56 @@ def test_what_is_no_number_is_only_in_evaluate(T):
     assert trainer.evaluate((x, x))["both"].tolist() == [2, 2]
 
 
+def test_numbers_of_numpy_are_numbers(T, tmp_path):
+    """A metric's, and those that a callback adds: in the history, the logs and the checkpoint."""
+    import json
+
+    import numpy as np
+
+    class Seen:
+        def update(self, output, target):
+            self.rows = [*getattr(self, "rows", []), len(output)]
+
+        def compute(self):
+            return np.float32(0.5)
+
+        def reset(self):
+            self.rows = []
+
+    x = T([[1.0], [2.0]])
+    add = nn.LambdaCallback(on_epoch_end=lambda t, logs: logs.update(a=np.int64(3), b=T(2.0), c=np.asarray([0.25])))
+    log = tmp_path / "log.jsonl"
+    trainer = quiet(metrics={"half": Seen()}, callbacks=[add], loggers=[nn.JSONLLogger(log)], checkpoint=tmp_path / "c")
+    row = trainer.fit((x, x), epochs=1, validation=(x, x))[-1]
+    expected = {"half": 0.5, "val_half": 0.5, "a": 3, "b": 2.0, "c": 0.25}
+    assert {name: row[name] for name in expected} == expected
+    assert {type(row[name]) for name in expected} == {int, float}
+    assert json.loads(log.read_text()) == row
+    state = trainer.state_dict()
+    trainer.metrics.parts["half"].rows.append(9)
+    assert state["metrics"]["half"] == {"rows": [2]}
+
+
+def test_the_best_row_is_never_nan():
+    history = nn.History(
+        [{"epoch": 1, "loss": math.nan, "note": "a"}, {"epoch": 2, "loss": 2.0}, {"epoch": 3, "loss": 3.0}]
+    )
+    assert (history.best("loss")["epoch"], history.best("loss", mode="max")["epoch"]) == (2, 3)
+    assert [row["epoch"] for row in history[1:]] == [2, 3]
+    with pytest.raises(nn.TrainingError, match=r"best\(\): the column 'note' has no number"):
+        history.best("note")
+    with pytest.raises(nn.TrainingError, match="mode='least'"):
+        history.best("loss", mode="least")
+
+
+def test_a_copy_of_a_history_is_a_table(batches):
+    import pickle
+
+    history = quiet(lambda x: nn.Linear(1)(x)).fit(batches, epochs=2)
+    for other in (copy.deepcopy(history), pickle.loads(pickle.dumps(history))):
+        assert (other.rows, other.trainer) == (history.rows, None)
+
+
 def test_history_is_a_table(tmp_path):
     history = nn.History([{"epoch": 1, "loss": 0.1 + 0.2}, {"epoch": 2, "loss": 0.25, "<b>": 3}])
     assert str(history).split("\n")[0] == "epoch  loss  <b>"
@@ -391,6 +533,39 @@ def test_early_stopping_waits_and_brings_the_best_weights_back(batches):
     assert len(trainer.fit(batches, epochs=3)) == 3
     trainer = quiet(callbacks=[falling(math.nan, math.nan), nn.EarlyStopping(patience=2)])
     assert len(trainer.fit(batches, epochs=5)) == 2
+
+
+def test_early_stopping_begins_anew_with_each_fit(batches):
+    """Else the second fit ends at once, and another trainer gets this one's weights."""
+    stopping = nn.EarlyStopping(patience=2)
+    trainer = quiet(callbacks=[falling(1.0, 2.0, 2.0, 5.0, 4.0, 6.0, 6.0), stopping])
+    assert len(trainer.fit(batches, epochs=9)) == 3
+    trainer.fit(batches, epochs=9)
+    assert (len(trainer.history), stopping.best_epoch) == (7, 5)
+    other = quiet(callbacks=[falling(9.0, 8.0), stopping], seed=1)
+    other.fit(batches, epochs=2)
+    assert bits(other.params) != bits(trainer.params)
+    none = quiet(callbacks=[falling(math.nan), nn.EarlyStopping(patience=1)])
+    none.fit(batches, epochs=2)
+    assert none.stopped == "val_loss has not become better than NaN, for 1 epochs"
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [
+        ("val_loss", "min"),
+        ("loss_kl", "min"),
+        ("error_rate", "min"),
+        ("val_cross_entropy", "min"),
+        ("nll", "min"),
+        ("mean_absolute_error", "min"),
+        ("val_accuracy", "max"),
+        ("f1_score", "max"),
+        ("log_likelihood", "max"),
+    ],
+)
+def test_what_is_better_goes_by_the_name(name, mode):
+    assert nn.EarlyStopping(name).monitor.mode == mode
 
 
 def test_the_best_checkpoint_is_kept_beside_the_last(batches, tmp_path):
@@ -558,7 +733,12 @@ def test_nan_may_be_let_through(data):
         (lambda: quiet(schedule_per="batch"), "schedule_per='batch'"),
         (lambda: quiet(accumulate=0), r"accumulate=0\): expected a whole number from 1"),
         (lambda: quiet(clip=-1), r"clip=\): expected a norm above 0"),
+        (lambda: quiet(clip=True), r"clip=\): expected a norm above 0, or a function; got True"),
+        (lambda: quiet(progress="bar"), r"progress='bar'\): expected True for a bar, 'lines', or False"),
         (lambda: quiet(metrics={"loss": len}), "the name 'loss' is taken"),
+        (lambda: quiet(metrics={"step": len}), "the name 'step' is taken by a column of the history"),
+        (lambda: quiet(metrics={"val_x": len}), "the name 'val_x' is taken"),
+        (lambda: quiet(metrics=[nn.metrics.R2, nn.metrics.R2()]), "two metrics have one name among r2, r2; give a dict"),
         (lambda: quiet(metrics={"x": 3}), "'x' is a int; expected an object with update"),
         (lambda: quiet(callbacks=[nn.EarlyStopping]), r"the callback EarlyStopping is a class; make an object"),
         (lambda: quiet(callbacks=[print]), r"a function goes into LambdaCallback\(on_epoch_end=f\)"),
@@ -592,12 +772,31 @@ def test_a_trainer_made_wrongly_says_so(make, message):
         (lambda t, x: t.fit((x, x), epochs=1, resume=True), r"needs a file: Trainer\(checkpoint='run\.ckpt'\)"),
         (lambda t, x: t.fit((x, x), epochs=1, validation=[]), "gave no batch to evaluate"),
         (lambda t, x: t.predict([]), "the loader is empty"),
+        (
+            lambda t, x: t.predict({"x": x}),
+            r"expected an array, .* or a loader of inputs, such as \[inputs\]; got a dict",
+        ),
+        (lambda t, x: t.predict(3), "expected an array, .* got a int"),
+        (lambda t, x: t.predict(x, batch_size=0), r"predict\(batch_size=0\): expected a whole number from 1"),
+        (lambda t, x: t.predict(x, batch_size=-1), r"batch_size=-1"),
         (lambda t, x: t.predict((x, x[:1])), "the same first length"),
     ],
 )
 def test_a_trainer_called_wrongly_says_so(fit, message):
     with pytest.raises(nn.TrainingError, match=message):
         fit(quiet(), jt.ones((3, 1)))
+
+
+def test_a_folder_that_is_not_there_is_said_before_the_first_step(data, tmp_path):
+    steps = []
+    count = nn.LambdaCallback(on_step_end=lambda trainer, logs: steps.append(1))
+    for file in (
+        nn.Checkpoint(tmp_path / "no" / "run.ckpt"),
+        nn.Checkpoint(tmp_path / "x", best=tmp_path / "no" / "b"),
+    ):
+        with pytest.raises(nn.TrainingError, match="Checkpoint: the folder '.*no' does not exist; create it first"):
+            quiet(checkpoint=file, callbacks=count).fit(data, epochs=1)
+    assert not steps
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def test_as_pytorch(case, dtype, T, backend):
     else:
         layer(*[x.detach() for x in inputs])
     shapes = {name: p.shape for name, p in layer.named_parameters()}
-    assert shapes.keys() == case["parameters"].keys()
+    assert list(shapes) == list(case["parameters"])  # in order, which numbers them in an optimizer's state
     # PyTorch's state dict loads by name.
     layer.load_state_dict({name: T(filled(k, *shapes[name]), dtype) for k, name in enumerate(case["parameters"])})
     results = layer(*inputs, **masks)
@@ -111,12 +111,20 @@ def test_a_query_that_may_look_nowhere(T, backend):
     layer = nn.MultiheadAttention(HEADS, bias_init=nn.ones)
     x = T(filled(1, L, N, WIDTH), requires_grad=True)
     params = nn.init(layer, x)
-    mask = T(np.array([[True] * L, [False] * L, [False] * L]))
-    y, weights = attending(layer, params, x, attn_mask=mask)
-    assert y[0].tolist() == [[1.0] * WIDTH] * N
-    assert not weights.numpy()[:, 0].any()
-    y.sum().backward()
-    assert np.isfinite(x.grad.numpy()).all()
+    first = np.array([[True] * L, [False] * L, [False] * L])
+    for mask in (T(first), T(np.where(first, -np.inf, 0.0), requires_grad=True)):
+        y, weights = attending(layer, params, x, attn_mask=mask)
+        assert y[0].tolist() == [[1.0] * WIDTH] * N
+        assert not weights.numpy()[:, 0].any()
+        y.sum().backward()
+        assert np.isfinite(x.grad.numpy()).all()
+    assert np.isfinite(mask.grad.numpy()).all()
+    q = T(filled(2, L, WIDTH))
+    for nothing in (False, -math.inf):
+        assert F.scaled_dot_product_attention(q, q, q, T(nothing)).tolist() == [[0.0] * WIDTH] * L
+    for dtype in ("bool", "float64"):
+        with pytest.raises(jt.ShapeError, match=r"attn_mask has shape \(3, 0\); expected one that broadcasts"):
+            F.scaled_dot_product_attention(q, q, q, T(np.zeros((L, 0)), dtype))
 
 
 def test_one_example_and_other_widths(T, backend, close):
@@ -134,6 +142,35 @@ def test_one_example_and_other_widths(T, backend, close):
     assert weights.shape == (N, HEADS, L, S)
     one, _ = attending(layer, params, q[0], k[0], v[0], attn_mask=mask)
     close(one, y[0])
+
+
+def test_no_keys(T, backend):
+    """There is nothing to look at: what is left is the bias."""
+    layer = nn.MultiheadAttention(HEADS, bias_init=nn.ones)
+    q, k = T(filled(1, L, N, WIDTH)), T(np.zeros((0, N, WIDTH)))
+    params = nn.init(layer, q)
+    for mask in (None, T(np.zeros((L, 0), bool))):
+        y, weights = attending(layer, params, q, k, attn_mask=mask)
+        assert y.tolist() == [[[1.0] * WIDTH] * N] * L
+        assert weights.shape == (N, L, 0)
+
+
+def test_widths_that_change_leave_no_weights_unused(T, backend):
+    """Other widths need other parameters: a layer that has learned does not start anew unasked."""
+    q, k = T(filled(1, L, N, WIDTH)), T(filled(2, S, N, 3))
+    for first, second, has in (((q,), (q, k), "in_proj_weight"), ((q, k), (q,), "q_proj_weight")):
+        layer = nn.MultiheadAttention(HEADS)
+        layer(*first)
+        names = list(layer.state_dict())
+        with pytest.raises(jt.ShapeError, match=f"the layer has '{has}', made for .*: make another layer for these"):
+            layer(*second)
+        assert list(layer.state_dict()) == names
+        layer(*first)
+
+
+def test_leading_axes_that_do_not_broadcast():
+    with pytest.raises(jt.ShapeError, match=r"leading axes \(2,\), \(3,\), \(\) do not broadcast"):
+        F.scaled_dot_product_attention(jt.ones((2, L, 4)), jt.ones((3, S, 4)), jt.ones((S, 4)))
 
 
 def test_dropout_of_the_weights(T, backend):
@@ -179,6 +216,10 @@ def test_inputs_that_do_not_fit(call, error, message):
         (lambda: nn.MultiheadAttention(0), jt.ShapeError, r"MultiheadAttention\(num_heads\): the number of heads"),
         (lambda: nn.MultiheadAttention(2, dropout=1.5), LayerError, r"MultiheadAttention\(dropout=\): expected the probability"),
         (lambda: nn.TransformerEncoderLayer(2, activation="elu"), LayerError, r"expected 'relu', 'gelu' or a function; got 'elu'"),
+        (lambda: nn.TransformerEncoderLayer(2, activation=["relu"]), LayerError, r"expected 'relu', 'gelu' or a function; got \['relu'\]"),
+        (lambda: nn.TransformerEncoderLayer(2, activation=nn.ReLU), LayerError, r"expected 'relu', 'gelu' or a function; got <class"),
+        (lambda: nn.MultiheadAttention(16, 4), LayerError, r"takes the number of heads only; .* write MultiheadAttention\(4\), not MultiheadAttention\(16, 4\)"),
+        (lambda: nn.TransformerDecoderLayer(16, 4, 64), LayerError, r"write TransformerDecoderLayer\(4\), not TransformerDecoderLayer\(16, 4, 64\)"),
         (lambda: nn.TransformerDecoderLayer(2, norm_first=1), LayerError, r"TransformerDecoderLayer\(norm_first=\): expected True or False"),
         (lambda: nn.TransformerEncoder(nn.LayerNorm, 2), LayerError, r"TransformerEncoder\(layer, num_layers, norm\): expected layers; got type"),
         (lambda: nn.TransformerEncoder(nn.LayerNorm(), 0), jt.ShapeError, r"TransformerEncoder\(num_layers\): the number of layers"),
@@ -310,10 +351,27 @@ def test_rotary_scores_depend_on_the_distance(T, close):
     close(F.rotary_embedding(q), q)  # position 0
     for x, positions, message in (
         (T(np.ones((2, 3))), None, r"x has shape \(2, 3\); expected \(\.\.\., length, width\) of an even width"),
-        (T(np.ones((2, 4))), T([0, 1, 2]), r"positions have shape \(3,\); expected \(\.\.\., 2\)"),
+        (T(np.ones((2, 4))), T([0, 1, 2]), r"positions have shape \(3,\); expected \(2,\)"),
+        (
+            T(np.ones((5, 3, 2, 4))),
+            T(np.zeros((5, 2))),
+            r"positions have shape \(5, 2\); .* or what broadcasts to \(5, 3, 2\)",
+        ),
     ):
         with pytest.raises(jt.ShapeError, match=message):
             F.rotary_embedding(x, positions)
+
+
+def test_rotary_angles_are_exact_far_out(T, backend):
+    """Angles have float64: in float16 position 100,003 is infinite, in float32 its products with frequencies are 0.009 off."""
+    x = np.ones((1, 64))
+    wanted = F.rotary_embedding(T(x), T([100_003])).numpy()
+    for dtype, tol in {"float32": 3e-7, "float16": 2e-3}.items():
+        if dtype == "float16" and backend.startswith("strict"):
+            continue  # it has none
+        found = F.rotary_embedding(T(x, dtype), T([100_003]))
+        assert found.dtype.name == dtype
+        np.testing.assert_allclose(found.numpy(), wanted, atol=tol)
 
 
 def test_alibi(T, backend, close):
@@ -321,6 +379,7 @@ def test_alibi(T, backend, close):
     distance = np.abs(np.arange(3)[:, None] - np.arange(3))
     close(bias, -np.array([2.0**-h for h in range(1, 9)])[:, None, None] * distance)
     close(nn.alibi_bias(2, 1, 3, device=backend), nn.alibi_bias(2, 3, 3, device=backend)[:, 2:])  # the last query
+    close(nn.alibi_bias(1, 4, 2, device=backend)[0], -np.abs(np.arange(-2, 2)[:, None] - np.arange(2)) / 256)
     # of 6 heads: the slopes of 4, and every other one of 8
     close(
         nn.alibi_bias(6, 1, 2, device=backend)[:, 0, 0],

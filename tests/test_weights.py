@@ -467,7 +467,7 @@ def test_bad_npz_files(tmp_path):
         nn.load(file)
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("notes.txt", "no array")
-    with pytest.raises(nn.WeightsError, match=r"'notes.txt' \(bytes\) cannot be Tensors"):
+    with pytest.raises(nn.WeightsError, match=r"'notes.txt' \(no array\) cannot be Tensors"):
         nn.load(file)
 
 
@@ -658,3 +658,22 @@ def test_a_state_with_other_values_belongs_into_a_checkpoint(T, file):
         nn.WeightsError, match="'lr' is a float; a state with other values is written by save_checkpoint"
     ):
         nn.save({"lr": 0.1, "x": T([1.0])}, file)
+
+
+# -- names that a format could mix up -----------------------------------------------------------------------------------
+
+
+def test_a_name_that_ends_in_npy_is_itself(tmp_path):
+    """numpy.load gave the values of "x" for "x.npy"."""
+    state = {"x.npy": jt.tensor([1.0]), "x": jt.tensor([2.0])}
+    nn.save(state, tmp_path / "w.npz")
+    like = {"x.npy": jt.zeros(1), "x": jt.zeros(1)}
+    assert values(nn.load(tmp_path / "w.npz", like=like)) == values(state)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".jtw"])
+@pytest.mark.parametrize("name", ["a\0b", "\ud800"])
+def test_names_that_no_file_holds(name, suffix, tmp_path):
+    with pytest.raises(nn.WeightsError, match="has a zero byte or half a character; rename it"):
+        nn.save({name: jt.ones(1), "a": jt.zeros(1)}, tmp_path / f"w{suffix}")
+    assert not list(tmp_path.iterdir())

@@ -13,6 +13,7 @@ from typing import Any
 from .. import graph, plugins, registry
 from ..backend import owner
 from ..hookspecs import Register
+from ..op import unary
 from ..tensor import Tensor, assign
 from . import (
     creation,
@@ -54,6 +55,10 @@ _BUILTIN = {
     if getattr(f, "op", None) and f.__module__.startswith("jitrench_core")
 }
 _BUILTIN = {f.op.name: f for f in _BUILTIN.values()}
+for _m in _FAMILIES:  # pickle finds a function by its module; a table's row does not know its own
+    for _f in vars(_m).values():
+        if getattr(_f, "op", None) and _f.__module__ == unary.__module__:
+            _f.__module__ = _m.__name__
 
 
 def register_ops(register: Register) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
+from copy import copy
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
@@ -20,7 +21,7 @@ from ..interpreters import Run
 from ..interpreters.trace import CheckpointLevel, Watch, chain, depth
 from ..op import Op
 from ..signature import Signature
-from ..tensor import Tensor
+from ..tensor import Tensor, assign
 from .tree import flatten
 
 if TYPE_CHECKING:
@@ -35,12 +36,14 @@ _noting: ContextVar[tuple[Draws, ...]] = ContextVar("noting", default=())
 
 @final
 class Draws:
-    """The random generators that a function draws from, and where their streams were before."""
+    """The random generators that a function draws from, and the layers' buffers that it may write, as they were before."""
 
-    __slots__ = ("before",)
+    __slots__ = ("before", "child", "held")
 
     def __init__(self) -> None:
         self.before: dict[Generator, dict[str, Tensor]] = {}
+        self.held: dict[int, tuple[Tensor, Any]] = {}
+        self.child: Generator | None = None
 
     @contextmanager
     def noted(self) -> Iterator[None]:
@@ -53,19 +56,30 @@ class Draws:
 
     @contextmanager
     def replayed(self) -> Iterator[None]:
-        """In this block the generators begin where they were when they were noted; afterwards they are where they are now."""
+        """In this block generators and buffers begin as they were when they were noted; afterwards they are as they are now."""
         now = [(generator, _state(generator)) for generator in self.before]
+        held = [(x, x.data) for x, _ in self.held.values()]
         self.rewind()
         try:
             yield
         finally:
             for generator, state in now:
                 generator.load_state(state)
+            _write(held)
+
+    def maker(self, generator: Generator) -> Generator:
+        """A child of ``generator`` as it was, which has moved on since."""
+        if self.child is None:
+            before = copy(generator)
+            before.load_state(self.before[generator])
+            (self.child,) = before.split(1)
+        return self.child
 
     def rewind(self) -> None:
-        """Put the generators back to where they were when they were noted."""
+        """Put generators and buffers back to what they were when they were noted."""
         for generator, state in self.before.items():
             generator.load_state(state)
+        _write([*self.held.values()])
 
 
 def moves(generator: Generator) -> None:
@@ -73,6 +87,34 @@ def moves(generator: Generator) -> None:
     for draws in _noting.get():
         if generator not in draws.before:
             draws.before[generator] = _state(generator)
+
+
+def touched(buffer: Tensor) -> None:
+    """A layer says that it may be about to write ``buffer``."""
+    for draws in _noting.get():
+        draws.held.setdefault(id(buffer), (buffer, buffer.data))
+
+
+@contextmanager
+def made_once(generator: Generator) -> Iterator[Generator]:
+    """In this block a function makes what it makes in its first run only: from ``generator``, whose draws are not noted.
+
+    Where others from it are, which come again without these, a child of it takes its place.
+    """
+    noting = _noting.get()
+    token = _noting.set(())
+    try:
+        if noting and generator in noting[0].before:
+            generator = noting[0].maker(generator)
+        yield generator
+    finally:
+        _noting.reset(token)
+
+
+def _write(held: list[tuple[Tensor, Any]]) -> None:
+    with graph.no_grad():
+        for x, data in held:
+            assign(x, Tensor(data))
 
 
 def _state(generator: Generator) -> dict[str, Tensor]:
@@ -266,7 +308,7 @@ def checkpoint(f: F) -> F:
     What f computes is not kept; its arguments are. Backward runs f once more for each time it passes. Arguments and
     results may be containers and anything else; tensors that f takes from around it have their gradients as ever, and
     random numbers of ``jt.random`` come again as they were, while their generators go on from where they are. f must
-    compute the same from the same arguments. Checkpoints nest, and work under every transform; inside ``vmap`` or
+    compute the same from the same arguments; layers' buffers are written once, by the first run. Checkpoints nest, and work under every transform; inside ``vmap`` or
     ``jvp`` they save memory for what is differentiated there, so write ``jt.checkpoint(jt.vmap(f))``, not the reverse.
 
     >>> import jitrench_core as jt

@@ -93,7 +93,11 @@ def _parts(tree: Any) -> list[tuple[Any, Any]] | None:
     if isinstance(tree, (list, tuple)):
         return list(enumerate(tree))
     fields = getattr(type(tree), "__dataclass_fields__", None)
-    return None if fields is None else [(name, getattr(tree, name)) for name in fields]
+    if fields is None or hasattr(
+        type(tree), "named_parameters"
+    ):  # the fields of a layer are its options, without its tensors
+        return None
+    return [(name, getattr(tree, name)) for name in fields]
 
 
 def _collect(tree: Any, leaves: list[Any]) -> Any:

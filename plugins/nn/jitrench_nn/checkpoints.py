@@ -65,7 +65,7 @@ def load_checkpoint(path: str | os.PathLike[str], device: Any = None) -> Any:
         tensors = {name: jt.tensor(file.get_tensor(name), device=device) for name in header}
     try:
         return _decode(json.loads(metadata["structure"]), tensors, {})
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as e:
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError, jt.JITrenchError) as e:
         raise WeightsError(f"{path} is damaged: its structure does not read ({type(e).__name__}: {e})") from e
 
 

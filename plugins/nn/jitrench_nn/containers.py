@@ -116,7 +116,14 @@ class Sequential(Layer):
 def Parameter(data: Any, requires_grad: bool = True) -> jt.Tensor:
     """A new leaf Tensor of ``data``; assigned to an attribute of a layer, it is one of its parameters.
 
+    Raises ``LayerError`` for ``requires_grad=False``: what is not trained is a buffer.
+
     >>> Parameter([1.0, 2.0])
     Tensor([1., 2.], requires_grad=True)
     """
-    return jt.tensor(data, requires_grad=requires_grad)
+    if not requires_grad:
+        raise LayerError(
+            "Parameter(requires_grad=False): a Tensor that is not trained is a buffer, self.register_buffer(name, value); to "
+            "freeze a parameter, make it and set its requires_grad to False afterwards"
+        )
+    return jt.tensor(data, requires_grad=True)

@@ -164,15 +164,35 @@ def _(out: Shape, x: Shape, weight: Shape, bias: Any = None) -> int:
     return (2 * x[-1] + (bias is not None)) * prod(out)
 
 
+@flops_of("linear_x_grad")
+def _(out: Shape, v: Shape, weight: Shape) -> int:
+    return 2 * prod(out) * v[-1]
+
+
 @flops_of("linear_weight_grad")
 def _(out: Shape, v: Shape, x: Shape) -> int:
     return 2 * prod(v) * x[-1]
 
 
 @flops_of("convolution")
-def _(out: Shape, x: Shape, weight: Shape, **attrs: Any) -> int:
-    """Zeros of the padding count as any number."""
-    return 2 * prod(out) * prod(weight[1:])
+def _(
+    out: Shape,
+    x: Shape,
+    weight: Shape,
+    *,
+    stride: Shape,
+    padding: Any,
+    dilation: Shape,
+    x_dilation: Shape,
+    **attrs: Any,
+) -> int:
+    """Zeros of the padding count as any number; those that a transposed one puts between the numbers do not."""
+    axes = zip(out[2:], weight[2:], stride, padding, dilation, x_dilation, strict=True)
+    pairs = [
+        n * k if spread == 1 else sum((i * step + j * gap - before) % spread == 0 for i in range(n) for j in range(k))
+        for n, k, step, (before, _), gap, spread in axes
+    ]
+    return 2 * prod(out[:2]) * weight[1] * prod(pairs)
 
 
 @flops_of("max_pool")

@@ -49,8 +49,8 @@ def _lecun(shape: Shape) -> float:
 
 
 def _drawn(dtype: Any) -> Any:
-    """The generator draws float32 and float64."""
-    return dtype if dtype in (jt.float32, jt.float64) else jt.float32
+    """The generator draws float32 and float64: the one that holds a (real) number of this dtype."""
+    return jt.float64 if dtype in (jt.float64, jt.complex128) else jt.float32
 
 
 def _normal(generator: Any, shape: Shape, dtype: Any, std: float, mean: float = 0.0) -> jt.Tensor:

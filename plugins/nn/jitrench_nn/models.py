@@ -12,12 +12,14 @@ from jitrench_core.layer import Layer, LayerError, Scope, as_tensors, explain_in
 Params = dict[str, Any]
 
 
-def init(model: Callable[..., Any], *examples: Any, seed: int = 0, dtype: Any = None, device: Any = None) -> Params:
+def init(
+    model: Callable[..., Any], *examples: Any, seed: int = 0, dtype: Any = None, device: Any = None, **kwargs: Any
+) -> Params:
     """Run ``model`` once on examples of its inputs, and return the parameters that it needs.
 
     An example is a shape, in which None stands for a length that does not matter, ``(None, 784)``; or a Tensor or an
     array. Shapes of parameters follow from it. They take the dtype and device of the first floating-point Tensor or array,
-    else float64 on the default device; ``dtype`` and ``device`` say otherwise. The result is a dict in the order of use,
+    else float64 on the default device; ``dtype`` and ``device`` say otherwise. Other keywords go to the model as they are. The result is a dict in the order of use,
     ``{"Linear_1": {"weight": Tensor, "bias": Tensor}, "Linear_2": ...}``, of leaf Tensors named ``"Linear_1.weight"``; where the model is
     itself a layer, its own parameters and the layers in its attributes stand at the top. One
     ``seed`` gives the same numbers on every backend.
@@ -30,20 +32,25 @@ def init(model: Callable[..., Any], *examples: Any, seed: int = 0, dtype: Any = 
     {'weight': (2, 3), 'bias': (2,)}
     """
     _check_model("init(model, *examples)", model)
-    arrays = [jt.asarray(e) for e in examples if hasattr(e, "shape")]
+    arrays = [jt.asarray(e) for e in (*examples, *kwargs.values()) if hasattr(e, "shape")]
     if dtype is None:
         dtype = next((a.dtype for a in arrays if a.dtype.kind == "f"), jt.float64)
     if device is None and arrays:
         device = arrays[0].device
     inputs = [as_input(e, i, dtype, device) for i, e in enumerate(examples)]
-    if not inputs:
+    if not inputs and not kwargs:
         raise LayerError("init() needs an example of the model's input: nn.init(model, (None, 784)), or a Tensor")
     tree: Params = {}
     generator = jt.random.Generator(seed, device=device)
     scope = Scope(tree, generator=generator, dtype=as_dtype(dtype), device=device, model=_root(model))
     with jt.no_grad(), scope:
-        model(*inputs)
+        model(*inputs, **_named(kwargs))
     return tree
+
+
+def _named(inputs: dict[str, Any]) -> dict[str, Any]:
+    """Keyword arguments, with Tensors in the places of arrays."""
+    return dict(zip(inputs, as_tensors(tuple(inputs.values())), strict=True))
 
 
 def _root(model: Any) -> Layer | None:
@@ -111,7 +118,7 @@ def apply(
     inputs = as_tensors(inputs)
     with Scope(params, model=_root(model), train=train, rng=_generator(rng, inputs)):
         try:
-            return model(*inputs, **kwargs)
+            return model(*inputs, **_named(kwargs))
         except AttributeError as e:
             explain_input(e, inputs, "apply(model, params, x)")
             raise

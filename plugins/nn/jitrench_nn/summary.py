@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, final
 
 import jitrench_core as jt
 from jitrench_core.layer import Layer, LayerError
+from jitrench_core.tensor import assign
 from jitrench_core.watching import Watcher
 
 from .flops import flops
@@ -145,7 +146,7 @@ def summary(
     if depth is not None and (isinstance(depth, bool) or not isinstance(depth, int) or depth < 0):
         raise LayerError(f"summary(depth=): expected an int from 0, or None for all layers; got {depth!r}")
     tree = params
-    if tree is None and isinstance(model, Layer):
+    if tree is None and isinstance(model, Layer) and _complete(model):
         tree = model.state()
     if not tree:
         tree = init(model, *examples, dtype=dtype, device=device)
@@ -156,12 +157,28 @@ def summary(
     if device is None and like is not None:
         device = like.device
     inputs = [as_input(e, i, dtype, device) for i, e in enumerate(examples)]
-    with jt.no_grad(), _Rows() as rows:
-        result = apply(model, tree, *inputs, **kwargs)
-    rows.root(model, result)
     counted = {id(x): x for x in tensors.values()}.values()
+    before = [(x, x.detach()) for x in counted]
+    try:
+        with jt.no_grad(), _Rows() as rows:
+            result = apply(model, tree, *inputs, **kwargs)
+    finally:
+        with jt.no_grad():
+            for x, value in before:  # with train=True running statistics have run
+                if x.data is not value.data:
+                    assign(x, value)
+    rows.root(model, result)
     size = sum(x.size * max(x.dtype.bits, 8) // 8 for x in counted)
     return Summary(rows.table(tensors), size, [_shapes(x) for x in inputs], depth)
+
+
+def _complete(model: Layer) -> bool:
+    """Whether all of a model's layers have their parameters, which the first call makes."""
+    try:
+        model.state_dict()
+    except LayerError:
+        return False
+    return True
 
 
 @final

@@ -60,6 +60,8 @@ def save(params: Any, path: str | os.PathLike[str]) -> None:
     npz = place.suffix == ".npz"
     arrays = {}
     for name, x in tensors.items():
+        if "\0" in name or any("\ud800" <= letter <= "\udfff" for letter in name):
+            raise WeightsError(f"save(): the name {name!r} has a zero byte or half a character; rename it")
         if not npz and x.dtype.name not in DTYPES.values():
             raise WeightsError(
                 f"save(): {name!r} is {x.dtype}, which the format does not have; it has {', '.join(DTYPES.values())}"
@@ -329,34 +331,54 @@ def _open(path: str | os.PathLike[str]) -> _Table:
 
 
 def _open_npz(path: Path) -> _Table:
-    import zipfile
-    import zlib
-
-    import numpy as np
-
-    try:
-        # NumPy leaves a file that it opened itself open where it fails.
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            if any(name.endswith("data.pkl") for name in archive.files):
-                raise WeightsError(
-                    f"{path} is a pickle of PyTorch, which can run code; where it was made, write it by "
-                    f"safetensors.torch.save_file(model.state_dict(), path)"
-                )
-            arrays = {name: archive[name] for name in archive.files}
-    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, NotImplementedError) as e:
-        if isinstance(e, WeightsError):
-            raise
-        raise WeightsError(f"{path} is damaged, or no file of numpy.savez: {e}") from e
-    odd = [
-        f"{name!r} ({getattr(x, 'dtype', type(x).__name__)})"
-        for name, x in arrays.items()
-        if getattr(getattr(x, "dtype", None), "name", None) not in {*DTYPES.values(), "complex128"}
-    ]
+    arrays, odd = npz_arrays(path, WeightsError)
     if odd:
         raise WeightsError(f"{path}: {', '.join(odd)} cannot be Tensors; leave them out where the file is made")
     entries = {name: (x.dtype.name, x.shape) for name, x in arrays.items()}
     frozen = {name for name, x in arrays.items() if x.dtype.kind != "f"}
     return _Table(path, entries, frozen, lambda names: ((name, arrays[name]) for name in names))
+
+
+def npz_arrays(path: Path, failure: type[JITrenchError]) -> tuple[dict[str, Any], list[str]]:
+    """The arrays of an ``.npz`` by name, and what in it can be no Tensor; what is wrong with the file is a ``failure``.
+
+    Not by ``numpy.load``, which gives "a" for "a.npy" where both are there, and of two of one name the last.
+    """
+    import zipfile
+
+    from numpy.lib.format import read_array
+
+    arrays: dict[str, Any] = {}
+    odd: list[str] = []
+    with open(path, "rb") as file:
+        try:
+            start = file.read(2)
+            if start != b"PK":
+                raise ValueError(f"it begins with {start!r}")
+            with zipfile.ZipFile(file) as archive:
+                members = archive.infolist()
+                if any(member.filename.endswith("data.pkl") for member in members):
+                    raise failure(
+                        f"{path} is a pickle of PyTorch, which can run code; where it was made, write it by "
+                        f"safetensors.torch.save_file(model.state_dict(), path)"
+                    )
+                for member in members:
+                    name = member.filename.removesuffix(".npy")
+                    if name == member.filename:
+                        odd.append(f"{name!r} (no array)")
+                        continue
+                    if name in arrays:
+                        raise ValueError(f"{name!r} is there more than once")
+                    with archive.open(member) as part:
+                        arrays[name] = read_array(part, allow_pickle=False)
+                        if part.read(1):  # at the end the check sum is compared
+                            raise ValueError(f"{name!r} goes on after its array")
+        except Exception as e:  # bad bytes make the libraries raise almost anything, from LZMAError to MemoryError
+            if isinstance(e, failure):
+                raise
+            raise failure(f"{path} is damaged, or no file of numpy.savez: {e}") from e
+    known = {*DTYPES.values(), "complex128"}
+    return arrays, odd + [f"{name!r} ({x.dtype})" for name, x in arrays.items() if x.dtype.name not in known]
 
 
 @contextmanager

@@ -18,9 +18,9 @@ Tensor([1.], requires_grad=True)
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import jitrench_core as jt
@@ -42,7 +42,7 @@ class EMA:
     ``average`` is a tree like ``params`` that holds the averages; ``with ema.applied():`` puts them in the place of the weights,
     and the weights back at its end, whatever happens.
 
-    Raises ``OptimizerError`` for a decay that is no number in [0, 1), and ``DTypeError`` for a leaf that is no Tensor.
+    Raises ``OptimizerError`` for a decay that is no number in [0, 1) and a tree without Tensors, and ``DTypeError`` for a leaf that is no Tensor.
     """
 
     def __init__(self, params: Any, decay: float | None = 0.999, *, warmup: bool = False) -> None:
@@ -58,13 +58,17 @@ class EMA:
         self.decay = decay
         self.warmup = warmup
         self.updates = 0
+        self._tree = params
         self._names = names(params)
-        self._params, self._rebuild = flatten(params)
+        self._params = flatten(params)[0]
         for name, p in zip(self._names, self._params, strict=True):
             if type(p) is not Tensor:
+                hint = ": pass its parameters() or state()" if isinstance(p, jt.Layer) else ""
                 raise jt.DTypeError(
-                    f"{who} takes a tree of Tensors; {f'{name!r} is' if name else 'got'} a {type(p).__name__}"
+                    f"{who} takes a tree of Tensors; {f'{name!r} is' if name else 'got'} a {type(p).__name__}{hint}"
                 )
+        if not self._params:
+            raise OptimizerError(f"{who}: there is nothing to average, the tree holds no Tensor")
         # Nothing writes into an array that two Tensors hold, so they may share it.
         self._average = [p.detach() for p in self._params]
         self._applied = False
@@ -72,7 +76,7 @@ class EMA:
     @property
     def average(self) -> Any:
         """The averages, a tree like the parameters; ``nn.apply`` takes it in their place."""
-        return self._rebuild(list(self._average))
+        return flatten(self._tree)[1](list(self._average))
 
     def update(self) -> None:
         """Take the weights as they are now into the average: call it after each step of the optimizer."""
@@ -112,14 +116,15 @@ class EMA:
             "average": {name: mean.detach() for name, mean in zip(self._names, self._average, strict=True)},
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from ``state``; the weights stay as they are.
 
-        Raises ``OptimizerError`` where the names are not those of the parameters, and ``ShapeError`` or ``DTypeError`` where a
-        Tensor does not fit.
+        Raises ``OptimizerError`` where the names are not those of the parameters, or a Tensor does not fit, and then changes nothing.
         """
         who = type(self).__name__
-        if not isinstance(state, dict) or state.keys() != {"updates", "average"}:
+        good = isinstance(state, Mapping) and state.keys() == {"updates", "average"}
+        updates = plain(state["updates"]) if good else None
+        if not (good and isinstance(state["average"], Mapping) and isinstance(updates, Integral)):
             raise OptimizerError(
                 f"{who}.load_state_dict: expected what state_dict() returns, with 'updates' and 'average'"
             )
@@ -127,10 +132,21 @@ class EMA:
             raise OptimizerError(
                 f"{who}.load_state_dict: the state is of other parameters; without a partner are {', '.join(sorted(missing))}"
             )
+        came = [
+            jt.asarray(state["average"][name], device=mean.device).detach()
+            for name, mean in zip(self._names, self._average, strict=True)
+        ]
+        wrong = [
+            f"{name or 'the average'} is {value.dtype} {value.shape}, expected {mean.dtype} {mean.shape}"
+            for name, value, mean in zip(self._names, came, self._average, strict=True)
+            if (value.shape, value.dtype) != (mean.shape, mean.dtype)
+        ]
+        if wrong:
+            raise OptimizerError(f"{who}.load_state_dict: the state does not fit: {'; '.join(wrong)}")
         with jt.no_grad():
-            for name, mean in zip(self._names, self._average, strict=True):
-                jt.assign(mean, jt.asarray(state["average"][name], device=mean.device).detach())
-        self.updates = int(plain(state["updates"]))
+            for mean, value in zip(self._average, came, strict=True):
+                jt.assign(mean, value)
+        self.updates = int(updates)
 
     def _share(self) -> float:
         """The part of the new weights in the next average."""

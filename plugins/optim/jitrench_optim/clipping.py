@@ -106,7 +106,8 @@ def _leaves(who: str, tree: Any) -> list[Tensor]:
     leaves = flatten(tree)[0]
     for leaf in leaves:
         if type(leaf) is not Tensor:
-            raise jt.DTypeError(f"{who} takes a tree of Tensors; got a {type(leaf).__name__}")
+            hint = ": pass its parameters()" if isinstance(leaf, jt.Layer) else ""
+            raise jt.DTypeError(f"{who} takes a tree of Tensors; got a {type(leaf).__name__}{hint}")
     return leaves
 
 

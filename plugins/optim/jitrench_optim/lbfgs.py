@@ -149,8 +149,8 @@ class LBFGS(Optimizer):
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Up to ``max_iter`` iterations; what the closure returned first.
 
-        Raises ``OptimizerError`` where the closure is missing or returns no number, and where the loss is not finite: the
-        parameters are those of the last iteration then.
+        Raises ``OptimizerError`` where the closure is missing or returns no number, and where the loss is not finite. After these, and
+        after an exception in the closure, the parameters are those of the last iteration.
         """
         if not callable(closure):
             raise OptimizerError(
@@ -185,8 +185,8 @@ class LBFGS(Optimizer):
         def evaluate() -> Any:
             self.zero_grad()
             value = loss()
-            if isinstance(value, Tensor) and value.shape == () and all(p.grad is None for p in self.parameters):
-                value.backward()
+            if isinstance(value, Tensor) and value.size == 1 and all(g is None for g in self._gradients()):
+                jt.reshape(value, ()).backward()
             return value
 
         return self._run(evaluate, max_iter, math.inf if max_eval is None else max_eval, search=True)
@@ -213,6 +213,8 @@ class LBFGS(Optimizer):
         saved = state.get("memory") if isinstance(state, Mapping) else None
         if not isinstance(saved, Mapping):
             raise OptimizerError("LBFGS.load_state_dict() takes what state_dict() returned, with a 'memory'")
+        if missing := {"iterations", "evaluations", "length", "scale", "steps", "changes", "inverses"} - saved.keys():
+            raise OptimizerError(f"LBFGS.load_state_dict(): the memory lacks {', '.join(sorted(missing))}")
         size = sum(p.size for p in self.parameters)
         dtype, device = self.groups[0].kinds[0]
 
@@ -284,14 +286,18 @@ class LBFGS(Optimizer):
                     loss, g = evaluate()
                     return Point(t, loss, g, _dot(g, d))
 
-                if search:
-                    begin = Point(0.0, loss, g, slope)
-                    longest = min(LONGEST_SEARCH, max_eval - evaluations)
-                    found = _strong_wolfe(trial, begin, t, _largest(d), little, longest)
-                    t, loss, g = found.t, found.loss, found.gradient
-                elif iterations < max_iter:
-                    found = trial(t)
-                    loss, g = found.loss, found.gradient
+                try:
+                    if search and t:
+                        begin = Point(0.0, loss, g, slope)
+                        longest = min(LONGEST_SEARCH, max_eval - evaluations)
+                        found = _strong_wolfe(trial, begin, t, _largest(d), little, longest)
+                        t, loss, g = found.t, found.loss, found.gradient
+                    elif iterations < max_iter:
+                        found = trial(t)
+                        loss, g = found.loss, found.gradient
+                except BaseException:
+                    self._move(x)
+                    raise
                 if not (math.isfinite(loss) and math.isfinite(_largest(g))):
                     self._move(x)
                     raise OptimizerError(
@@ -360,8 +366,11 @@ class LBFGS(Optimizer):
     def _point(self) -> Tensor:
         return jt.concat([jt.reshape(p.detach(), (-1,)) for p in self.parameters])
 
+    def _gradients(self) -> list[Tensor | None]:
+        return [p.grad if p.requires_grad else None for p in self.parameters]  # one may have been frozen since
+
     def _gradient(self) -> Tensor:
-        parts = [p.grad if p.requires_grad else None for p in self.parameters]
+        parts = self._gradients()
         if all(part is None for part in parts):
             raise jt.GradientError(
                 "LBFGS: no parameter has a gradient after the closure: it must call backward() on the loss"
@@ -405,6 +414,11 @@ def _strong_wolfe(
     ``longest`` the number of trials.
     """
 
+    def at(t: float) -> Point:
+        """Where the loss or its slope is not finite, the loss is infinite: NaN compares with nothing."""
+        p = trial(t)
+        return p if math.isfinite(p.loss) and math.isfinite(p.slope) else p._replace(loss=math.inf)
+
     def too_high(p: Point) -> bool:
         return p.loss > begin.loss + DECREASE * p.t * begin.slope
 
@@ -412,11 +426,11 @@ def _strong_wolfe(
         return abs(p.slope) <= -FLATTER * begin.slope
 
     # Longer and longer steps, until an acceptable point lies between the last two.
-    last, here = begin, trial(t)
+    last, here = begin, at(t)
     trials = 0
     while trials < longest:
         if not math.isfinite(here.loss):
-            here = trial((last.t + here.t) / 2)
+            here = at((last.t + here.t) / 2)
         else:
             if too_high(here) or (trials > 1 and here.loss >= last.loss):
                 break
@@ -425,12 +439,12 @@ def _strong_wolfe(
             if here.slope >= 0:
                 break
             longer = _cubic(last, here, here.t + 0.01 * (here.t - last.t), here.t * 10)
-            last, here = here, trial(longer)
+            last, here = here, at(longer)
         trials += 1
     else:
+        if not math.isfinite(here.loss):
+            return last  # the lowest of all
         last = begin
-    if not math.isfinite(here.loss):
-        return last
 
     # Smaller and smaller brackets, one end of which has the lower loss.
     ends = [last, here]
@@ -445,7 +459,7 @@ def _strong_wolfe(
             t = right - margin if abs(t - right) < abs(t - left) else left + margin
             near = False
         stuck = near
-        here = trial(t)
+        here = at(t)
         trials += 1
         if too_high(here) or not here.loss < ends[low].loss:
             ends[1 - low] = here

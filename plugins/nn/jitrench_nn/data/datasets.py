@@ -40,8 +40,11 @@ class Dataset:
         raise NotImplementedError(f"{type(self).__name__} has no examples: write def __getitem__(self, i)")
 
     def take(self, indices: Sequence[int]) -> Any:
-        """The batch of these examples, by default each fetched and all collated. ``indices``: ints, a NumPy array or a range."""
-        return collate([self[int(i)] for i in indices])
+        """The batch of these examples, by default each fetched and all collated. ``indices``: ints, a NumPy array or a range.
+
+        Raises ``DataError`` for a mask or floats, which are no numbers of examples.
+        """
+        return collate([self[int(i)] for i in numbers(indices)])
 
     def __iter__(self) -> Iterator[Any]:
         return (self[i] for i in range(len(self)))
@@ -102,10 +105,19 @@ class ArrayDataset(Dataset):
 
     def __getitem__(self, i: int) -> Any:
         i = self._index(i)
-        return self._rebuild([x[i] for x in self._arrays])
+        return self._rebuild([x[i] if type(x) is jt.Tensor else x[i].copy() for x in self._arrays])
 
     def take(self, indices: Sequence[int]) -> Any:
+        indices = numbers(indices)
         return self._rebuild([rows(x, indices) for x in self._arrays])
+
+    # `_rebuild` is a closure, which pickle refuses, and so would a process that is spawned.
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_arrays": self._rebuild(self._arrays), "_rebuild": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._arrays, self._rebuild = trees.flatten(state["_arrays"])
 
 
 def _array(x: Any, name: str) -> Any:
@@ -130,14 +142,31 @@ def _array(x: Any, name: str) -> Any:
     return found
 
 
-def rows(x: Any, indices: Sequence[int]) -> Any:
-    """Rows of a NumPy array or a Tensor; never a view of it."""
+def numbers(indices: Any) -> Any:
+    """What ``take`` is given: a range, or a vector of int64. A mask or floats, read as ints, would be other examples."""
+    if isinstance(indices, range):
+        return indices
+    import numpy as np
+
+    found = np.asarray(indices.numpy() if type(indices) is jt.Tensor else indices)
+    if found.shape == (0,):
+        found = found.astype(np.int64)
+    if found.ndim != 1 or found.dtype.kind not in "iu":
+        raise DataError(
+            f"take(indices): expected a vector of ints; got shape {found.shape}, dtype {found.dtype}. What a mask picks is "
+            f"Subset(dataset, mask)"
+        )
+    return found.astype(np.int64, copy=False)
+
+
+def rows(x: Any, indices: Any) -> Any:
+    """Rows of a NumPy array or a Tensor by their ``numbers``; never a view of it."""
     if isinstance(indices, range) and indices.step == 1 and 0 <= indices.start <= indices.stop <= x.shape[0]:
         part = x[indices.start : indices.stop]
         return part if type(x) is jt.Tensor else part.copy()
     import numpy as np
 
-    where = np.asarray(indices, dtype=np.int64)
+    where = np.asarray(indices)
     n = x.shape[0]
     if where.size and not (-n <= where.min() and where.max() < n):
         raise BoundsError(f"take(): the indices go from {where.min()} to {where.max()}; there are {n} examples")
@@ -207,12 +236,14 @@ class ConcatDataset(Dataset):
         return self._datasets[k][i]
 
     def take(self, indices: Sequence[int]) -> Any:
-        places = [self._place(self._index(i)) for i in indices]
+        places = [self._place(self._index(i)) for i in numbers(indices)]
         used = sorted({k for k, _ in places})
         if len(used) == 1:
             return take(self._datasets[used[0]], [i for _, i in places])
         where = {k: [n for n, (owner, _) in enumerate(places) if owner == k] for k in used}
         parts = [take(self._datasets[k], [places[n][1] for n in where[k]]) for k in used]
+        if not all(hasattr(x, "shape") for part in parts for x in trees.flatten(part)[0]):  # strings, in lists
+            return collate([self._datasets[k][i] for k, i in places])
         order = sorted(range(len(places)), key=[n for k in used for n in where[k]].__getitem__)
         return _joined(parts, order)
 
@@ -267,7 +298,7 @@ class Subset(Dataset):
         return self._dataset[int(self._indices[self._index(i)])]
 
     def take(self, indices: Sequence[int]) -> Any:
-        return take(self._dataset, rows(self._indices, indices))
+        return take(self._dataset, rows(self._indices, numbers(indices)))
 
 
 def random_split(dataset: Any, lengths: Sequence[int | float], *, seed: int | None = 0) -> list[Subset]:
@@ -303,8 +334,8 @@ def _counts(lengths: Sequence[int | float], n: int) -> list[int]:
     given: list[Any] = list(lengths) if isinstance(lengths, (list, tuple)) else [lengths]
     if not given or any(isinstance(x, bool) or not isinstance(x, (int, float)) for x in given):
         raise fail("lengths must be a list of numbers")
-    if any(x < 0 for x in given):
-        raise fail("a length is negative")
+    if not all(x >= 0 for x in given):
+        raise fail("a length is negative, or NaN")
     if all(isinstance(x, int) for x in given):
         if sum(given) != n:
             raise fail(f"the lengths add up to {sum(given)}")

@@ -237,10 +237,11 @@ class _Pass:
         return self
 
     def __next__(self) -> Any:
-        if self._source is None:
+        source = self._source
+        if source is None:
             raise StopIteration
         try:
-            batch = next(self._source)
+            batch = next(source)
         except StopIteration:
             self._source = None
             self._loader._ended(self._run)
@@ -261,6 +262,7 @@ class _Ahead:
         self._slots, stop = Semaphore(n), Event()
         arguments = (source, self._items, self._slots, stop)
         thread = Thread(target=copy_context().run, args=(_prepare, *arguments), name="DataLoader", daemon=True)
+        self._thread = thread
         # runs when the loop is left, however that is, and before the interpreter ends
         self._close = weakref.finalize(self, _stop, thread, self._slots, stop)
         thread.start()
@@ -268,10 +270,15 @@ class _Ahead:
     def __next__(self) -> Any:
         if not self._close.alive:
             raise StopIteration
+        if not self._thread.is_alive() and self._items.empty():  # os.fork() copies no threads
+            raise DataError(
+                "DataLoader: this pass was begun before the process forked, and its thread is in the parent; begin one here, iter(loader)"
+            )
         kind, item = self._items.get()
         if kind == "item":
             self._slots.release()
             return item
+        self._items.put(("end", None))  # for another thread that waits for this pass, too
         self._close()
         try:
             raise StopIteration if kind == "end" else item

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import IO, Any
 
 import jitrench_core as jt
+from jitrench_core.dtypes import dtype as as_dtype
 
+from ..weights import npz_arrays
 from .datasets import DataError
 from .samples import Sample
 
@@ -75,7 +77,10 @@ def read_idx(path: PathLike, *, device: Any = None) -> jt.Tensor:
     if len(data) != needed:
         what = "is truncated" if len(data) < needed else "goes on after its data"
         raise DataError(f"{path} {what}: shape {shape} needs {needed} bytes, and there are {len(data)}")
-    array = np.frombuffer(data, dtype, offset=start).reshape(shape)
+    try:
+        array = np.frombuffer(data, dtype, offset=start).reshape(shape)
+    except ValueError as e:  # no elements, but lengths beyond NumPy's; or too many axes
+        raise DataError(f"{path} is damaged: its {ndim} lengths make no array ({e})") from e
     return jt.tensor(array.astype(dtype.newbyteorder("=")), device=device)
 
 
@@ -104,29 +109,11 @@ def read_npz(path: PathLike, *, device: Any = None) -> dict[str, jt.Tensor]:
 
     Raises ``DataError`` for a file that is damaged or no ``.npz``, or an array that holds no numbers.
     """
-    import zipfile
-
-    import numpy as np
-
     path = _path(path, "read_npz(path)")
-    try:
-        with open(path, "rb") as file:  # NumPy leaves one that it opened open where it fails
-            start = file.read(2)
-            if start != b"PK":
-                raise ValueError(f"it begins with {start!r}")
-            file.seek(0)
-            with np.load(file, allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in archive.files}
-    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, NotImplementedError) as e:
-        raise DataError(f"{path} is damaged, or no file of numpy.savez: {e}") from e
-    odd = [f"{k!r} ({getattr(v, 'dtype', type(v).__name__)})" for k, v in arrays.items() if _kind(v) not in "biufc"]
+    arrays, odd = npz_arrays(path, DataError)
     if odd:
         raise DataError(f"{path}: {', '.join(odd)} hold no numbers, and cannot be Tensors")
     return {name: jt.tensor(array, device=device) for name, array in arrays.items()}
-
-
-def _kind(array: Any) -> str:
-    return str(getattr(getattr(array, "dtype", None), "kind", "O"))
 
 
 # -- CSV --------------------------------------------------------------------------------------------------------------
@@ -148,9 +135,9 @@ def read_csv(
 
     ``header`` says whether the first line holds names; None looks: it does where none of its fields is a number. Without one, columns are
     ``"0"``, ``"1"``, ... ``columns`` picks some, by name or number, in this order (None: all but the label). ``x`` is of ``dtype``
-    (float64). A label of whole numbers becomes int64, another number float64, and text int64 with its sorted values in
-    ``class_names``. ``missing`` stands for fields that are empty, ``?``, ``NA``, ``N/A``, ``NaN``, ``null`` or ``none``; without it they
-    are errors. Fields may be quoted; the file may be packed by gzip.
+    (float64), which must hold each number: 2.5 is no int64. A label of whole numbers becomes int64, another number float64, and text
+    int64 with its sorted values in ``class_names``. ``missing`` stands for fields that are empty, ``?``, ``NA``, ``N/A``, ``NaN``,
+    ``null`` or ``none``; without it they are errors. Fields may be quoted; the file may be packed by gzip.
 
     Raises ``DataError`` that names line and column of a field that is missing or no number, the line of a row of another length,
     and a column that is not there.
@@ -162,9 +149,15 @@ def read_csv(
     >>> flowers.x.shape, flowers.y, flowers.feature_names, flowers.class_names
     ((3, 2), Tensor([0, 1, 0]), ['length', 'width'], ['setosa', 'virginica'])
     """
+    import numpy as np
+
     path = _path(path, "read_csv(path)")
-    if not isinstance(delimiter, str) or len(delimiter) != 1:
-        raise DataError(f"read_csv(path): delimiter must be one character; got {delimiter!r}")
+    if not isinstance(delimiter, str) or len(delimiter) != 1 or delimiter in '"\r\n':
+        raise DataError(
+            f"read_csv(path): delimiter must be one character, and no quote or end of a line; got {delimiter!r}"
+        )
+    if missing is not None and not isinstance(missing, (int, float)):
+        raise DataError(f"read_csv(path): missing must be a number, or None; got {missing!r}")
     table = _Table(path, delimiter, encoding, header)
     target = None if label is None else table.column(label, "label")
     if columns is None:
@@ -172,18 +165,29 @@ def read_csv(
     else:
         used = [table.column(c, "columns") for c in columns]
     array = table.numbers_at_once() if missing is None else None
-    if array is not None:
+    # Beyond 2**53 a float64 is not every integer: such labels are read one by one.
+    if array is not None and (target is None or (np.abs(array[:, target]) < 2**53).all()):
         numbers, labels = array[:, used], None if target is None else array[:, target]
     else:
         rows, lines = table.rows()
         numbers = table.numbers(rows, lines, used, missing)
         labels = None if target is None else table.labels(rows, lines, target)
     y, classes = (None, None) if labels is None else _classes(labels)
+    names = [table.names[i] for i in used]
+    wanted = jt.float64 if dtype is None else as_dtype(dtype)
+    if wanted.kind in "biu":
+        least, most = (0, 1) if wanted.kind == "b" else (np.iinfo(wanted.name).min, np.iinfo(wanted.name).max)
+        fits = (numbers >= least) & (numbers < most + 1.0) & (numbers == np.floor(numbers))
+        if not fits.all():
+            row, k = np.argwhere(~fits)[0]
+            raise DataError(
+                f"{path}, column {names[k]!r}: {numbers[row, k]} is no {wanted}; leave out dtype=, or the column"
+            )
     return Sample(
         path.name,
-        jt.tensor(numbers, dtype or jt.float64, device),
+        jt.tensor(numbers, wanted, device),
         None if y is None else jt.tensor(y, device=device),
-        [table.names[i] for i in used],
+        names,
         classes,
     )
 
@@ -192,6 +196,8 @@ def _classes(labels: Any) -> tuple[Any, list[str] | None]:
     """Labels as numbers, and the names of classes where they are text."""
     import numpy as np
 
+    if labels.dtype.kind == "i":
+        return labels, None
     if labels.dtype.kind != "f":
         names, codes = np.unique(labels, return_inverse=True)
         return codes.astype(np.int64), [str(name) for name in names]
@@ -241,7 +247,9 @@ class _Table:
             raise DataError(f"{self.path} is no text in {self.encoding}: {e}; give its encoding=") from e
         except csv.Error as e:
             raise DataError(f"{self.path}, line {reader.line_num}: {e}") from e
-        except (EOFError, zlib.error) as e:
+        except LookupError as e:
+            raise DataError(f"read_csv(path): encoding={self.encoding!r} is not known to Python: {e}") from e
+        except (EOFError, zlib.error, gzip.BadGzipFile) as e:
             raise DataError(f"{self.path} is damaged: gzip cannot unpack it ({e})") from e
         return rows, lines
 
@@ -319,9 +327,12 @@ class _Table:
                 raise DataError(
                     f"{self.path}, line {line}, column {self.names[target]!r}: the label is missing ({field!r})"
                 )
-        if all(map(_is_number, fields)):
+        if not all(map(_is_number, fields)):
+            return np.array(fields)
+        try:
+            return np.array([int(field) for field in fields], np.int64)
+        except (ValueError, OverflowError):  # 1.0, or beyond 64 bits
             return np.array([float(field) for field in fields])
-        return np.array(fields)
 
 
 def _is_number(field: str) -> bool:

@@ -107,7 +107,11 @@ def standardize(x: Any, *, axis: int | tuple[int, ...] | None = 0) -> Scaling:
     [[1.0, 5.0], [3.0, 5.0]]
     """
     x = _filled(x, "standardize(x)")
-    return _scaling(jt.mean(x, axis=axis, keepdims=True), jt.std(x, axis=axis, keepdims=True), axis)
+    least = jt.min(x, axis=axis, keepdims=True)
+    # Of 0.1, 0.1, 0.1 the rounded mean is another number, and the deviation 1e-17: a scale that would blow up other data.
+    varies = jt.max(x, axis=axis, keepdims=True) > least
+    shift = jt.where(varies, jt.mean(x, axis=axis, keepdims=True), least)
+    return _scaling(shift, jt.where(varies, jt.std(x, axis=axis, keepdims=True), 0.0), axis)
 
 
 def normalize(x: Any, *, axis: int | tuple[int, ...] | None = 0) -> Scaling:

@@ -15,16 +15,11 @@ FEW = 4096  # elements whose squares a dot product adds up as exactly as pairwis
 
 def mse_loss(x: Any, target: Any, /, *, reduction: str = "mean") -> Any:
     """The op ``mse_loss``."""
-    d = x - target
-    if (
-        reduction != "mean"
-        or d.dtype.kind != "f"
-        or d.dtype is not x.dtype
-        or not 0 < d.size <= FEW
-        or d.shape != target.shape
-    ):
-        return _mse_forward(np, x, target, reduction=reduction)
-    return np.vdot(d, d) / d.dtype.type(d.size)
+    if reduction == "mean" and type(x) is type(target) and x.shape == target.shape and 0 < x.size <= FEW:
+        d = x - target
+        if d.dtype.kind == "f" and d.dtype is x.dtype:
+            return np.vdot(d, d) / d.dtype.type(d.size)
+    return _mse_forward(np, x, target, reduction=reduction)
 
 
 def log_softmax_at(x: Any, target: Any, /, *, axis: int = 1) -> Any:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
 import jitrench_core as jt
+from jitrench_core.layer import LayerError
 
 from .. import functional as F
 from ..initializers import constant
-from .base import Configured, check_size, refuse
+from .base import Configured, check_number, check_size, refuse
 
 
 class _Plain(Configured):
@@ -146,9 +148,14 @@ class GELU(Configured):
 
 @dataclass(eq=False, repr=False)
 class Softplus(Configured):
-    """log(1 + exp(``beta`` * x)) / beta, without overflow."""
+    """log(1 + exp(``beta`` * x)) / beta, without overflow. Raises ``LayerError`` for a beta of 0."""
 
     beta: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.beta:
+            raise LayerError(f"Softplus(beta=): expected a number other than 0; got {self.beta!r}")
 
     def forward(self, x: jt.Tensor) -> jt.Tensor:
         return F.softplus(x) if self.beta == 1 else F.softplus(x * self.beta) / self.beta
@@ -250,6 +257,7 @@ class PReLU(Configured):
     def __init__(self, num_parameters: int = 1, *, init: float = 0.25, name: str | None = None) -> None:
         super().__init__(name=name)
         check_size("PReLU", "num_parameters", "the number of slopes", num_parameters)
+        check_number("PReLU", "init=", init, "a finite number", low=-math.inf)
         self.num_parameters = num_parameters
         self.init = init
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Never
 
 import jitrench_core as jt
 from jitrench_core.layer import LayerError
 
 from .. import functional as F
 from ..initializers import xavier_uniform, zeros
-from .base import Configured, check_flag, check_size
+from ..ops.attention import masked_softmax
+from .base import Configured, check_flag, check_size, refuse_more
 from .linear import Linear
 
 
@@ -56,7 +57,7 @@ class MultiheadAttention(Configured):
     def __init__(
         self,
         num_heads: int,
-        *,
+        *more: Never,
         dropout: float = 0.0,
         bias: bool = True,
         batch_first: bool = False,
@@ -65,6 +66,8 @@ class MultiheadAttention(Configured):
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
+        if more:
+            refuse_more("MultiheadAttention", "the number of heads", (num_heads,), more)
         check_size("MultiheadAttention", "num_heads", "the number of heads", num_heads)
         check_probability("MultiheadAttention", dropout)
         check_flag("MultiheadAttention", "bias", bias)
@@ -120,12 +123,13 @@ class MultiheadAttention(Configured):
         """Queries, keys and values, all of the query's width."""
         width = query.shape[-1]
         if key.shape[-1] == value.shape[-1] == width:
-            weight = self.parameter("in_proj_weight", (3 * width, width), self.weight_init)
+            weight = self.parameter("in_proj_weight", (3 * width, width), self._made_first("q_proj_weight", key, value))
             weights = [weight[i * width : (i + 1) * width, :] for i in range(3)] if key is not value else []
         else:
             weight = None
             widths = zip("qkv", (width, key.shape[-1], value.shape[-1]), strict=True)
-            weights = [self.parameter(f"{name}_proj_weight", (width, k), self.weight_init) for name, k in widths]
+            init = self._made_first("in_proj_weight", key, value)
+            weights = [self.parameter(f"{name}_proj_weight", (width, k), init) for name, k in widths]
         bias = self.parameter("in_proj_bias", (3 * width,), self.bias_init) if self.with_bias else None
         if weight is not None and query is key is value:
             return _split(F.linear(query, weight, bias), 3)
@@ -134,6 +138,19 @@ class MultiheadAttention(Configured):
             return F.linear(query, weight[:width, :], None if bias is None else bias[:width]), *_split(y, 2)
         biases = (None,) * 3 if bias is None else _split(bias, 3)
         return tuple(map(F.linear, (query, key, value), weights, biases))
+
+    def _made_first(self, other: str, key: Any, value: Any) -> Any:
+        """``weight_init``, unless the layer has ``other``, made for other widths, whose trained values would be left out."""
+
+        def init(generator: Any, shape: Any, dtype: Any) -> Any:
+            if other in self.state():
+                raise jt.ShapeError(
+                    f"{self.label}: key and value have widths {key.shape[-1]} and {value.shape[-1]} here, and the layer has "
+                    f"{other!r}, made for {'others' if other[0] == 'q' else 'the width of the query'}: make another layer for these"
+                )
+            return self.weight_init(generator, shape, dtype)
+
+        return init
 
     def _mask(self, attn_mask: Any, key_padding_mask: Any, q: Any, k: Any) -> Any:
         """Both masks as one that broadcasts to (n, heads, queries, keys); None for none."""
@@ -238,8 +255,8 @@ def _weights(q: Any, k: Any, mask: Any, is_causal: bool) -> Any:
     if is_causal:
         mask = _causal(q, k) if mask is None else _merged(mask, _causal(q, k))
     scores = (q * (1.0 / math.sqrt(q.shape[-1]))) @ k.mT
+    if not k.shape[-2]:  # nothing to look at: the softmax of nothing is an error
+        return scores
     if mask is None:
         return jt.softmax(scores, axis=-1)
-    scores = scores + _added(mask, scores.dtype)
-    nowhere = jt.max(scores.detach(), axis=-1, keepdims=True) == -math.inf
-    return jt.where(nowhere, 0.0, jt.softmax(jt.where(nowhere, 0.0, scores), axis=-1))
+    return masked_softmax(scores, jt.logical_not(mask) if mask.dtype.kind == "b" else mask)

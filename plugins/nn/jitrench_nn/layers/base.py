@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from numbers import Integral, Real
 from typing import Any
 
 import jitrench_core as jt
 from jitrench_core import Layer
 from jitrench_core.layer import LayerError
 
+# A field's annotation: what a value of it is, and how an error says so. A bool is no number here, though Python takes it for one.
+_KINDS: dict[Any, tuple[Any, str]] = {
+    "bool": (bool, "True or False"),
+    "float": (Real, "a number"),
+    "int": (Integral, "an int"),
+    "int | None": ((Integral, type(None)), "an int or None"),
+    "str": (str, "a str"),
+}
+
 
 @dataclass(eq=False, repr=False)
 class Configured(Layer):
     """A layer of this package. Each argument of ``__init__`` is an attribute of its name, by which it prints as the call that makes it.
 
-    One that is a parameter's name, too, is ``with_bias``. A layer with nothing to check is a dataclass: its fields are its options.
+    One that is a parameter's name, too, is ``with_bias``. A layer with little to check is a dataclass: its fields are its options,
+    and ``LayerError`` refuses a value that is not of the type that they are declared with.
 
     >>> import jitrench_nn as nn
     >>> nn.Conv2d(8, 3, padding="same", bias=False, weight_init=nn.normal(std=0.02))
@@ -23,6 +34,17 @@ class Configured(Layer):
     """
 
     name: str | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            if f.type in _KINDS:
+                value, (kind, text) = getattr(self, f.name), _KINDS[f.type]
+                if not isinstance(value, kind) or isinstance(value, bool) is not (kind is bool) or value != value:
+                    raise LayerError(f"{type(self).__name__}({f.name}=): expected {text}; got {value!r:.60}")
+                if isinstance(value, Real) and not isinstance(
+                    value, (int, float)
+                ):  # NumPy's, which other backends refuse
+                    setattr(self, f.name, value.item())  # type: ignore[attr-defined]
 
 
 def refuse(layer: Layer, x: jt.Tensor, expected: str, kinds: str = "fc") -> None:

@@ -37,7 +37,9 @@ class Embedding(Configured):
         super().__init__(name=name)
         check_size("Embedding", "num_embeddings", "the number of rows", num_embeddings)
         check_size("Embedding", "embedding_dim", "the width of a row", embedding_dim)
-        if padding_idx is not None and padding_idx not in range(num_embeddings):
+        if padding_idx is not None and (
+            isinstance(padding_idx, (bool, float)) or padding_idx not in range(num_embeddings)
+        ):
             raise jt.BoundsError(
                 f"Embedding(padding_idx=): expected a row, 0 to {num_embeddings - 1}, or None; got {padding_idx!r}"
             )

@@ -90,6 +90,11 @@ class Bilinear(Configured):
         for x in (x1, x2):
             if not x.shape or x.dtype.kind not in "fc":
                 refuse(self, x, "(..., width)")
+        lead = zip(reversed(x1.shape[:-1]), reversed(x2.shape[:-1]), strict=False)
+        if any(a != b and 1 not in (a, b) for a, b in lead):
+            raise jt.ShapeError(
+                f"{self.label}: the leading axes of inputs of shapes {x1.shape} and {x2.shape} do not broadcast"
+            )
         n, m, out = x1.shape[-1], x2.shape[-1], self.out_dim
         weight = self.parameter("weight", (out, n, m), self.weight_init)
         rows = jt.reshape(jt.permute_dims(weight, (1, 0, 2)), (n, out * m))

@@ -1,6 +1,6 @@
 """Losses as objects, for code that keeps its criterion: each is the function of ``jitrench_nn.functional`` with its options kept.
 
-All options are given by keyword. ``reduction`` is "mean", "sum" or "none" in each.
+All options are given by keyword. ``reduction`` is "mean", "sum" or "none" in each, and another raises ``LayerError``.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import jitrench_core as jt
+from jitrench_core.layer import LayerError
 
 from .. import functional as F
 from .base import Configured
@@ -20,8 +21,15 @@ class _Loss(Configured):
     """A loss of two arrays or three with no option but ``reduction``."""
 
     function: ClassVar[Callable[..., jt.Tensor]]
+    reductions: ClassVar[tuple[str, ...]] = ("mean", "sum", "none")
 
     reduction: str = "mean"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.reduction not in self.reductions:
+            known = ", ".join(map(repr, self.reductions))
+            raise LayerError(f"{type(self).__name__}(reduction=): expected one of {known}; got {self.reduction!r:.60}")
 
     def forward(self, *arrays: Any) -> jt.Tensor:
         return type(self).function(*arrays, reduction=self.reduction)
@@ -93,6 +101,8 @@ class BCEWithLogitsLoss(_Loss):
 @dataclass(eq=False, repr=False, kw_only=True)
 class KLDivLoss(_Loss):
     """Of log-probabilities x: ``functional.kl_div``; ``reduction`` may be "batchmean", too."""
+
+    reductions = (*_Loss.reductions, "batchmean")
 
     log_target: bool = False
 

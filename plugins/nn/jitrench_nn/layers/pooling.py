@@ -9,7 +9,7 @@ import jitrench_core as jt
 
 from .. import functional as F
 from ..ops.windows import lengths
-from .base import Configured, check_flag, refuse
+from .base import Configured, check_flag, check_size, refuse
 from .conv import SHAPES
 
 Ints = tuple[int, ...]
@@ -105,6 +105,8 @@ class _AvgPool(_Pool):
         super().__init__(name=name)
         self.check(kernel_size, stride, ceil_mode)
         check_flag(type(self).__name__, "count_include_pad", count_include_pad)
+        if divisor_override is not None:
+            check_size(type(self).__name__, "divisor_override=", "what sums are divided by", divisor_override)
         self.kernel_size = kernel_size
         self.stride = stride
         self.padding = padding

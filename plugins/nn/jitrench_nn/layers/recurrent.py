@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from operator import index
 from typing import Any, ClassVar, Never
 
@@ -72,13 +72,19 @@ class _Gated(Configured):
             raise LayerError(
                 f"{self.label}: the states to start from are a pair ({', '.join(self.states)}); got {type(hx).__name__}"
             )
-        for name, state in zip(self.states, given, strict=True):
-            if tuple(state.shape) != shape:
+        found = tuple(jt.asarray(state) for state in given)
+        for name, state in zip(self.states, found, strict=True):
+            if state.dtype != x.dtype:
+                raise jt.DTypeError(
+                    f"{self.label}: the first {name} is {state.dtype}, the input {x.dtype}: convert one, such as "
+                    f"{name}.astype(jt.{x.dtype})"
+                )
+            if state.shape != shape:
                 raise jt.ShapeError(
                     f"{self.label}: expected the first {name} of shape {shape} for an input of shape {x.shape}, got "
-                    f"{tuple(state.shape)}"
+                    f"{state.shape}"
                 )
-        return tuple(jt.asarray(state) for state in given)
+        return found
 
     def result(self, states: Sequence[jt.Tensor]) -> Any:
         """The states as they are returned."""
@@ -127,6 +133,8 @@ class _Layer(_Gated):
         sizes, order = (None, None) if lengths is None else self._sorted(lengths, x.shape[0], n)
         if order is not None:
             x, states = _taken(x, order), tuple(_taken(s, order) for s in states)
+        if sizes is not None:  # a NaN there times the gradient, 0, would be in that of the weights
+            x = jt.where(_runs(sizes, n, x.device), x, 0.0)
         lasts: list[Any] = []
         for layer in range(self.num_layers):
             if layer and self.dropout and self.training:
@@ -149,7 +157,8 @@ class _Layer(_Gated):
     def _sorted(self, lengths: Any, time: int, n: int) -> tuple[tuple[int, ...] | None, list[int] | None]:
         """How many sequences run at each step, and the order in which the longest come first; None where that is as it is."""
         given: Any = lengths.tolist() if hasattr(lengths, "tolist") else lengths
-        given = list(given) if hasattr(given, "__iter__") else [given]
+        ordered = hasattr(given, "__iter__") and not isinstance(given, (Set, Mapping))
+        given = list(given) if ordered else [given]
         whole = (hasattr(k, "__index__") and not isinstance(k, bool) and 1 <= k <= time for k in given)
         if len(given) != n or not all(whole):
             raise jt.ShapeError(
@@ -165,6 +174,12 @@ class _Layer(_Gated):
 def _taken(x: jt.Tensor, order: list[int]) -> jt.Tensor:
     """The sequences, which are on axis 1, in another order."""
     return jt.take(x, jt.asarray(order, device=x.device), axis=1)
+
+
+def _runs(sizes: tuple[int, ...], n: int, device: Any) -> jt.Tensor:
+    """Whether a sequence runs at a step: (time, n, 1)."""
+    running = jt.expand_dims(jt.asarray(sizes, device=device), axis=1) > jt.arange(n, device=device)
+    return jt.expand_dims(running, axis=-1)
 
 
 class _Cell(_Gated):
@@ -245,8 +260,8 @@ class LSTM(_LSTM, _Layer):
     packed sequences the output is 0 behind a sequence's end, its last state is that at its end, the reverse direction starts
     there, and what is behind it in x has no effect.
 
-    Raises ``ShapeError`` for an input, states or lengths that do not fit, ``DTypeError`` for integers, ``LayerError`` for options
-    that cannot be.
+    Raises ``ShapeError`` for an input, states or lengths that do not fit, ``DTypeError`` for integers and states of another dtype,
+    ``LayerError`` for options that cannot be.
 
     >>> import jitrench_nn as nn
     >>> lstm = nn.LSTM(20, num_layers=2, bidirectional=True)

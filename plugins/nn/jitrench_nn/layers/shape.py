@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import jitrench_core as jt
+from jitrench_core.layer import LayerError
 
 from .base import Configured
 
@@ -45,6 +46,11 @@ class Unflatten(Configured):
 
     axis: int
     shape: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.shape, (tuple, list)) or not all(type(n) is int for n in self.shape):
+            raise LayerError(f"Unflatten(shape=): expected a tuple of ints, got {self.shape!r:.60}")
 
     def forward(self, x: jt.Tensor) -> jt.Tensor:
         axis = self.axis + x.ndim if self.axis < 0 else self.axis

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
-from typing import Any
+from typing import Any, Never
 
 import jitrench_core as jt
 from jitrench_core import Layer
@@ -14,7 +14,7 @@ from .. import functional as F
 from ..containers import ModuleList
 from ..initializers import normal
 from .attention import MultiheadAttention, Onto, check_probability, drawing
-from .base import Configured, check_flag, check_size, refuse
+from .base import Configured, check_flag, check_size, refuse, refuse_more
 from .linear import Linear
 from .normalization import LayerNorm
 
@@ -27,7 +27,7 @@ class _Block(Configured):
     def __init__(
         self,
         nhead: int,
-        *,
+        *more: Never,
         dim_feedforward: int = 2048,
         dropout: float = 0.1,
         activation: str | Callable[[jt.Tensor], jt.Tensor] = "relu",
@@ -39,10 +39,13 @@ class _Block(Configured):
     ) -> None:
         super().__init__(name=name)
         kind = type(self).__name__
+        if more:
+            refuse_more(kind, "the number of heads", (nhead,), more)
         check_size(kind, "nhead", "the number of heads", nhead)
         check_size(kind, "dim_feedforward", "the width inside", dim_feedforward)
         check_probability(kind, dropout)
-        if not callable(activation) and activation not in ACTIVATIONS:
+        named = isinstance(activation, str) and activation in ACTIVATIONS
+        if not named and (isinstance(activation, type) or not callable(activation)):
             raise LayerError(f"{kind}(activation=): expected 'relu', 'gelu' or a function; got {activation!r:.60}")
         for option, value in (("batch_first", batch_first), ("norm_first", norm_first), ("bias", bias)):
             check_flag(kind, option, value)
@@ -57,8 +60,7 @@ class _Block(Configured):
         self._build()
 
     def _build(self) -> None:
-        """Make the layers inside."""
-        self.self_attn = self._attention()
+        """Make the layers inside, in PyTorch's order."""
         self.linear1, self.linear2 = Linear(self.dim_feedforward, bias=self.with_bias), Onto(bias=self.with_bias)
         self.norm1, self.norm2 = self._norm(), self._norm()
 
@@ -103,6 +105,10 @@ class TransformerEncoderLayer(_Block):
     (2, 5, 16)
     """
 
+    def _build(self) -> None:
+        self.self_attn = self._attention()
+        super()._build()
+
     def forward(
         self,
         src: jt.Tensor,
@@ -130,8 +136,9 @@ class TransformerDecoderLayer(_Block):
     """
 
     def _build(self) -> None:
+        self.self_attn, self.multihead_attn = self._attention(), self._attention()
         super()._build()
-        self.multihead_attn, self.norm3 = self._attention(), self._norm()
+        self.norm3 = self._norm()
 
     def forward(
         self,
@@ -247,8 +254,8 @@ def alibi_bias(num_heads: int, queries: int, keys: int, *, dtype: Any = None, de
     power = 2 ** (num_heads.bit_length() - 1)
     slopes = [2.0 ** (-8.0 * h / power) for h in range(1, power + 1)]
     slopes += [2.0 ** (-4.0 * h / power) for h in range(1, 2 * (num_heads - power), 2)]
-    places = jt.arange(keys, dtype=jt.float64, device=device)
-    distance = jt.abs(jt.expand_dims(places[keys - queries :], axis=1) - places)
+    rows, places = (jt.arange(size, dtype=jt.float64, device=device) for size in (queries, keys))
+    distance = jt.abs(jt.expand_dims(rows + (keys - queries), axis=1) - places)
     bias = jt.asarray(slopes, device=device)[:, None, None] * (0.0 - distance)
     return bias if dtype is None else jt.astype(bias, dtype)
 

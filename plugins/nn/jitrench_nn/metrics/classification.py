@@ -8,7 +8,7 @@ import jitrench_core as jt
 
 from ..ops.losses import cross_entropy
 from .inputs import MetricError, check_zero_division, classes, of_scores, one_of, ratio, tensors
-from .metric import Metric, State
+from .metric import Metric, State, copied
 
 AVERAGES = ("binary", "macro", "micro", "weighted", None)
 
@@ -261,7 +261,7 @@ class ConfusionMatrix(Metric):
     def value(self, state: State) -> Any:
         found = state["counts"]
         if self.normalize is None:
-            return found
+            return copied(found)
         axis = {"true": 1, "pred": 0, "all": None}[self.normalize]
         return ratio(found, jt.sum(found, axis=axis, keepdims=True), 0.0)
 
@@ -293,7 +293,7 @@ class Perplexity(Metric):
     def measure(self, x: Any, target: Any) -> State:
         x, target = tensors(x, target)
         if self.ignore_index is not None and target.dtype.kind in "iu" and x.shape[:-1] == target.shape:
-            kept = target != self.ignore_index
+            kept = target.astype(jt.int64) != self.ignore_index  # -100 is no uint8
             x, target = x[kept], target[kept]
             if not target.size:
                 return {"loss": jt.zeros((), dtype=jt.float64, device=x.device), "total": 0}

@@ -27,15 +27,20 @@ class _Ranking(Metric):
         x, target = binary(f"{_spelled(type(self).__name__)}()", x, target)
         return {"scores": [jt.asarray(x, copy=True)], "targets": [target]}
 
-    def join(self, a: State, b: State) -> State:
-        first, more = a["scores"][0], b["scores"][0]
+    def _take(self, state: State) -> None:
+        """Behind what there is, in place: a new list for each batch would make n batches cost n squared."""
+        if self._state is None:
+            self._state = {key: [] for key in self.keys}
+        first, more = (self._state["scores"] or state["scores"])[0], state["scores"][0]
         if first.shape[1:] != more.shape[1:]:
             widths = [x.shape[-1] if x.ndim > 1 else 2 for x in (first, more)]
             raise jt.ShapeError(
                 f"{_spelled(type(self).__name__)}(): scores of {widths[1]} classes after those of {widths[0]}"
             )
-        device = more.device
-        return {key: [jt.asarray(x, device=device) for x in a[key]] + b[key] for key in a}
+        for key, parts in self._state.items():
+            if first.device != more.device:
+                parts[:] = [x.to(more.device) for x in parts]
+            parts.extend(state[key])
 
     def state_dict(self) -> State:
         return {} if self._state is None else {key: jt.concat(parts) for key, parts in self._state.items()}

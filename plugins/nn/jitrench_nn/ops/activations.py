@@ -233,8 +233,13 @@ def exponential_unit(xp: Any, x: Any, /, *, alpha: float = 1.0, scale: float = 1
     domain=(-0.8, 0.8),
 )
 def hardtanh(xp: Any, x: Any, /, *, min_val: float = -1.0, max_val: float = 1.0) -> Any:
-    """x, limited to [``min_val``, ``max_val``]; its slope on the bounds is 0, where that of ``clip`` is 1."""
+    """x, limited to [``min_val``, ``max_val``]; its slope on the bounds is 0, where that of ``clip`` is 1.
+
+    Raises ``OpError`` where min_val is above max_val.
+    """
     real("hardtanh", x)
+    if min_val > max_val:
+        raise jt.OpError(f"hardtanh(): min_val must not be above max_val; got {min_val!r} and {max_val!r}")
     return xp.minimum(xp.maximum(x, min_val), max_val)
 
 
@@ -271,6 +276,8 @@ def hardshrink(xp: Any, x: Any, /, *, lambd: float = 0.5) -> Any:
 @of_real_numbers
 @jt.op(elementwise=True, vjp=lambda g, x, lambd: jt.where(jt.abs(x) <= lambd, 0.0, g), domain=(0.8, 3.0))
 def softshrink(xp: Any, x: Any, /, *, lambd: float = 0.5) -> Any:
-    """x, ``lambd`` nearer to 0; 0 where its size is at most ``lambd``."""
+    """x, ``lambd`` nearer to 0; 0 where its size is at most ``lambd``. Raises ``OpError`` for a negative one."""
     real("softshrink", x)
+    if lambd < 0:
+        raise jt.OpError(f"softshrink(): lambd must not be negative; got {lambd!r}")
     return x - xp.minimum(xp.maximum(x, -lambd), lambd)

@@ -58,7 +58,7 @@ def scaled_dot_product_attention(
     if attn_mask is None:
         weights = jt.softmax(scores, axis=-1)
     else:
-        weights = _masked_softmax(scores, jt.asarray(attn_mask))
+        weights = masked_softmax(scores, jt.asarray(attn_mask))
     if dropout_p:
         weights = dropout(weights, p=dropout_p, generator=generator)
     return weights @ v
@@ -110,21 +110,38 @@ def _check(q: Any, k: Any, v: Any) -> None:
             f"scaled_dot_product_attention(): q has shape {q.shape}, k {k.shape} and v {v.shape}; expected "
             f"(..., queries, width), (..., keys, width) and (..., keys, width of the result)"
         )
+    leading = [x.shape[:-2] for x in (q, k, v)]
+    if not leading[0] == leading[1] == leading[2]:
+        try:
+            jt.broadcast_shapes(*leading)
+        except jt.ShapeError as e:
+            raise jt.ShapeError(
+                f"scaled_dot_product_attention(): q has shape {q.shape}, k {k.shape} and v {v.shape}, whose leading axes "
+                f"{', '.join(map(str, leading))} do not broadcast"
+            ) from e
 
 
-def _masked_softmax(scores: Any, mask: Any) -> Any:
-    """The softmax over the last axis; zero, and not NaN, where every element is masked."""
+def masked_softmax(scores: Any, mask: Any) -> Any:
+    """The softmax over the last axis; zero, and not NaN, where every element is masked.
+
+    The mask says where that is: it is often smaller than the scores, (n, 1, 1, keys) beside (n, heads, queries, keys).
+    """
     if mask.dtype.kind not in "bf":
         raise jt.DTypeError(
             f"scaled_dot_product_attention(): attn_mask has dtype {mask.dtype}; expected booleans, true where a query may "
             f"look, or floating-point numbers to add"
         )
+    rows = mask if mask.ndim else jt.reshape(mask, (1,))
     try:
-        scores = jt.where(mask, scores, -math.inf) if mask.dtype.kind == "b" else scores + mask
+        if mask.dtype.kind == "b":
+            nowhere = jt.logical_not(jt.any(rows, axis=-1, keepdims=True))
+            scores = jt.where(jt.logical_or(rows, nowhere), scores, -math.inf)
+        else:
+            nowhere = jt.max(rows.detach(), axis=-1, keepdims=True) == -math.inf
+            scores = scores + jt.where(nowhere, 0.0, rows)
     except jt.ShapeError as e:
         raise jt.ShapeError(
             f"scaled_dot_product_attention(): attn_mask has shape {mask.shape}; expected one that broadcasts to "
             f"(..., queries, keys), here {scores.shape}"
         ) from e
-    nowhere = jt.max(scores.detach(), axis=-1, keepdims=True) == -math.inf
-    return jt.where(nowhere, 0.0, jt.softmax(jt.where(nowhere, 0.0, scores), axis=-1))
+    return jt.where(nowhere, 0.0, jt.softmax(scores, axis=-1))

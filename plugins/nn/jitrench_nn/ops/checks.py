@@ -61,6 +61,27 @@ def of_real_numbers(function: Any) -> Any:
     return function
 
 
+def narrow(who: str, name: str, a: Any, x: Any) -> None:
+    """``ShapeError`` where ``a`` does not broadcast to x's shape."""
+    shape = getattr(a, "shape", ())
+    tail = x.shape[len(x.shape) - len(shape) :]
+    if len(shape) > len(x.shape) or any(n not in (1, m) for n, m in zip(shape, tail, strict=True)):
+        raise jt.ShapeError(f"{who}(): {name} has shape {shape}, which does not broadcast to x's, {x.shape}")
+
+
+def of_dtype(x: Any, a: Any, kinds: str = "iub") -> Any:
+    """``a`` in x's dtype where it has one of ``kinds``, by default integers and booleans: float32 stays float32 with them."""
+    dtype = getattr(a, "dtype", None)
+    return jt.astype(a, x.dtype) if dtype is not None and dtype.kind in kinds and dtype != x.dtype else a
+
+
+def weights(who: str, x: Any, **given: Any) -> tuple[Any, ...]:
+    """Weights of a loss, as numbers of x's dtype; ``ShapeError`` where one does not broadcast to x."""
+    for name, a in given.items():
+        narrow(who, name, a, x)
+    return tuple(of_dtype(x, jt.asarray(a), "iubf") if hasattr(a, "shape") else a for a in given.values())
+
+
 def same_shape(who: str, x: Any, target: Any, name: str = "target") -> None:
     """``ShapeError`` where shapes differ: (n, 1) with (n,) would broadcast to (n, n). Both must be real."""
     real(who, x, target)

@@ -12,7 +12,14 @@ def _sample(rng: Any) -> Any:
     return (rng.normal(size=(2, 3, 4)), rng.normal(size=(5, 4)), rng.normal(size=5)), {}
 
 
-@jt.op(samples=_sample)
+@jt.op(
+    vjp={
+        "x": lambda g, weight: linear_x_grad(g, weight),
+        "weight": lambda g, x: linear_weight_grad(g, x),
+        "bias": lambda g: linear_bias_grad(g),
+    },
+    samples=_sample,
+)
 def linear(xp: Any, x: Any, weight: Any, bias: Any = None, /) -> Any:
     """x @ weight.mT + bias: of x (..., in), weight (out, in) and bias (out,) the result (..., out).
 
@@ -26,15 +33,6 @@ def linear(xp: Any, x: Any, weight: Any, bias: Any = None, /) -> Any:
         raise ValueError("weight is no matrix, or bias has not its height")
     y = xp.matmul(x, xp.matrix_transpose(weight))
     return y if bias is None else y + bias
-
-
-@linear.vjp_all
-def _(g: Any, x: Any, weight: Any, needs: Any) -> Any:
-    return (
-        linear_x_grad(g, weight) if needs[0] else None,
-        linear_weight_grad(g, x) if needs[1] else None,
-        linear_bias_grad(g) if needs[2] else None,
-    )
 
 
 @linear.jvp

@@ -10,7 +10,7 @@ from typing import Any
 
 import jitrench_core as jt
 
-from .checks import extent, floating, of_real_numbers, real, reduced, same_shape, visible
+from .checks import extent, floating, narrow, of_dtype, of_real_numbers, real, reduced, same_shape, visible, weights
 
 # -- of numbers -----------------------------------------------------------------------------------------------------
 
@@ -23,12 +23,12 @@ def _difference(who: str, x: Any, target: Any) -> Any:
     x, target = jt.asarray(x), jt.asarray(target)
     same_shape(who, x, target)
     floating(who, x)
-    return x - target
+    return x - of_dtype(x, target)
 
 
 def _mse_x(g: Any, x: Any, target: Any, x_shape: Any, reduction: str) -> Any:
     share = 2.0 / (math.prod(x_shape) or 1) if reduction == "mean" else 2.0
-    return (g * share) * (x - target)
+    return (g * share) * (x - of_dtype(x, target))
 
 
 @jt.op(
@@ -46,6 +46,8 @@ def mse_loss(xp: Any, x: Any, target: Any, /, *, reduction: str = "mean") -> Any
     """
     if getattr(x, "shape", ()) != getattr(target, "shape", ()):
         raise ValueError("shapes differ")
+    if xp.isdtype(getattr(target, "dtype", getattr(x, "dtype", None)), ("bool", "integral")):
+        target = xp.astype(target, x.dtype)
     d = x - target
     if not xp.isdtype(getattr(x, "dtype", d.dtype), "real floating") or xp.isdtype(d.dtype, "complex floating"):
         raise TypeError("numbers that are not real")
@@ -71,9 +73,13 @@ def huber_loss(x: Any, target: Any, /, *, delta: float = 1.0, reduction: str = "
     """
     if not delta > 0:
         raise jt.OpError(f"huber_loss(): delta must be positive; got {delta!r}")
-    d = _difference("huber_loss", x, target)
-    size = jt.abs(d)
-    return reduced("huber_loss", jt.where(size < delta, 0.5 * d * d, delta * (size - 0.5 * delta)), reduction)
+    return reduced("huber_loss", _huber(_difference("huber_loss", x, target), delta), reduction)
+
+
+def _huber(d: Any, delta: float, scale: float = 1.0) -> Any:
+    """The loss of Huber over ``scale``. Of a large d, or an infinite one, it computes no square."""
+    near = jt.clip(d, -delta, delta)
+    return (near / scale) * (d - 0.5 * near)
 
 
 @jt.op(composite=True, samples=_pair)
@@ -85,9 +91,7 @@ def smooth_l1_loss(x: Any, target: Any, /, *, beta: float = 1.0, reduction: str 
     if not beta >= 0:
         raise jt.OpError(f"smooth_l1_loss(): beta must not be negative; got {beta!r}")
     d = _difference("smooth_l1_loss", x, target)
-    size = jt.abs(d)
-    loss = size if beta == 0 else jt.where(size < beta, d * d * (0.5 / beta), size - 0.5 * beta)
-    return reduced("smooth_l1_loss", loss, reduction)
+    return reduced("smooth_l1_loss", jt.abs(d) if beta == 0 else _huber(d, beta, beta), reduction)
 
 
 # -- of probabilities -----------------------------------------------------------------------------------------------
@@ -138,12 +142,13 @@ def binary_cross_entropy(x: Any, target: Any, weight: Any = None, /, *, reductio
 
     Logarithms are at least -100. Of scores (logits) take ``binary_cross_entropy_with_logits``, which rounds less.
 
-    Raises ``ShapeError`` where shapes differ. An x outside of [0, 1] makes the loss NaN.
+    Raises ``ShapeError`` where shapes differ, or the weight does not broadcast to them. An x outside of [0, 1] makes the loss NaN.
     """
     x, target = jt.asarray(x), jt.asarray(target)
     same_shape("binary_cross_entropy", x, target)
     floating("binary_cross_entropy", x)
-    loss = bernoulli_loss(x, target)
+    (weight,) = weights("binary_cross_entropy", x, weight=weight)
+    loss = bernoulli_loss(x, of_dtype(x, target))
     return reduced("binary_cross_entropy", loss if weight is None else loss * weight, reduction)
 
 
@@ -153,7 +158,7 @@ def binary_cross_entropy_with_logits(
 ) -> Any:
     """``binary_cross_entropy`` of sigmoid(x), without overflow; ``pos_weight`` multiplies the part of target. Weights broadcast.
 
-    Raises ``ShapeError`` where shapes differ.
+    Raises ``ShapeError`` where shapes differ, or a weight does not broadcast to them.
 
     >>> import jitrench_core as jt
     >>> binary_cross_entropy_with_logits(jt.tensor([1000.0, 0.0]), jt.tensor([1.0, 0.0]))
@@ -162,11 +167,13 @@ def binary_cross_entropy_with_logits(
     x, target = jt.asarray(x), jt.asarray(target)
     same_shape("binary_cross_entropy_with_logits", x, target)
     floating("binary_cross_entropy_with_logits", x)
+    weight, pos_weight = weights("binary_cross_entropy_with_logits", x, weight=weight, pos_weight=pos_weight)
+    target = of_dtype(x, target)
     missed = jt.softplus(-x)  # -log(sigmoid(x)); -log(1 - sigmoid(x)) is x more
     if pos_weight is None:
         loss = (1.0 - target) * x + missed
     else:
-        loss = (1.0 - target) * x + (1.0 + (jt.asarray(pos_weight) - 1.0) * target) * missed
+        loss = (1.0 - target) * x + (1.0 + (pos_weight - 1.0) * target) * missed
     return reduced("binary_cross_entropy_with_logits", loss if weight is None else loss * weight, reduction)
 
 
@@ -182,6 +189,7 @@ def kl_div(x: Any, target: Any, /, *, log_target: bool = False, reduction: str =
     x, target = jt.asarray(x), jt.asarray(target)
     same_shape("kl_div", x, target)
     floating("kl_div", x)
+    target = of_dtype(x, target)
     if log_target:
         loss = jt.exp(target) * (target - x)
     else:
@@ -280,6 +288,11 @@ def _classes(who: str, x: Any, target: Any, weight: Any, ignore_index: int | Non
     return target, counts
 
 
+def _class_weight(x: Any, weight: Any) -> Any:
+    """A number for each class, in x's dtype: float64, which Python's lists become, is not to make the loss of float32 one."""
+    return None if weight is None else of_dtype(x, jt.asarray(weight), "iubf")
+
+
 def _known(x: Any, target: Any, axis: int) -> tuple[Any, Any]:
     """Where values cannot be looked at: targets that are classes, and NaN where one is not."""
     if visible(target):
@@ -317,8 +330,8 @@ def nll_loss(
     [0, classes). Inside ``vmap``, where values cannot be looked at, such a class makes the loss NaN.
     """
     x, target = jt.asarray(x), jt.asarray(target)
-    weight = None if weight is None else jt.asarray(weight)
     floating("nll_loss", x)
+    weight = _class_weight(x, weight)
     target, counts = _classes("nll_loss", x, target, weight, ignore_index)
     axis = 1 if x.ndim > 1 else 0
     target, missing = _known(x, target, axis)
@@ -356,8 +369,8 @@ def cross_entropy(
     Tensor(0.34657359)
     """
     x, target = jt.asarray(x), jt.asarray(target)
-    weight = None if weight is None else jt.asarray(weight)
     floating("cross_entropy", x)
+    weight = _class_weight(x, weight)
     if not 0.0 <= label_smoothing <= 1.0:
         raise jt.OpError(f"cross_entropy(): label_smoothing must be from 0 to 1; got {label_smoothing!r}")
     axis = 1 if x.ndim > 1 else 0
@@ -425,6 +438,7 @@ def cosine_embedding_loss(x1: Any, x2: Any, target: Any, /, *, margin: float = 0
         )
     floating("cosine_embedding_loss", x1, "x1")
     floating("cosine_embedding_loss", x2, "x2")
+    target = of_dtype(x1, target)
     squares = [jt.sum(jt.square(x), axis=-1) + 1e-12 for x in (x1, x2)]  # PyTorch's guard against 0
     cosine = jt.sum(x1 * x2, axis=-1) / jt.sqrt(squares[0] * squares[1])
     loss = jt.where(target == 1, 1.0 - cosine, jt.where(target == -1, _above(cosine - margin), 0.0))
@@ -441,6 +455,8 @@ def hinge_embedding_loss(x: Any, target: Any, /, *, margin: float = 1.0, reducti
     """x where ``target`` is 1, and max(0, ``margin`` - x) where it is -1. Raises ``ShapeError`` where shapes differ."""
     x, target = jt.asarray(x), jt.asarray(target)
     same_shape("hinge_embedding_loss", x, target)
+    floating("hinge_embedding_loss", x)
+    target = of_dtype(x, target)
     loss = jt.where(target == 1, x, jt.where(target == -1, _above(margin - x), 0.0))
     return reduced("hinge_embedding_loss", loss, reduction)
 
@@ -519,6 +535,7 @@ def multilabel_soft_margin_loss(x: Any, target: Any, weight: Any = None, /, *, r
     """
     x, target = jt.asarray(x), jt.asarray(target)
     same_shape("multilabel_soft_margin_loss", x, target)
+    floating("multilabel_soft_margin_loss", x)
     if not x.ndim:
         raise jt.ShapeError("multilabel_soft_margin_loss(): x has no axis of classes: its shape is ()")
     loss = binary_cross_entropy_with_logits(x, jt.astype(target, x.dtype), weight, reduction="none")
@@ -538,8 +555,8 @@ def multi_margin_loss(
     [0, classes), and ``OpError`` for another p.
     """
     x, target = jt.asarray(x), jt.asarray(target)
-    weight = None if weight is None else jt.asarray(weight)
     floating("multi_margin_loss", x)
+    weight = _class_weight(x, weight)
     if p not in (1, 2):
         raise jt.OpError(f"multi_margin_loss(): p is 1 or 2; got {p!r}")
     if x.ndim > 2:
@@ -570,6 +587,7 @@ def poisson_nll_loss(
     x, target = jt.asarray(x), jt.asarray(target)
     same_shape("poisson_nll_loss", x, target)
     floating("poisson_nll_loss", x)
+    target = of_dtype(x, target)
     loss = jt.exp(x) - target * x if log_input else x - target * jt.log(x + eps)
     if full:
         some = target > 1
@@ -592,12 +610,9 @@ def gaussian_nll_loss(
 
     Raises ``ShapeError`` where the shapes of x and target differ, or var does not broadcast to them.
     """
-    d, var = _difference("gaussian_nll_loss", x, target), jt.asarray(var)
-    lengths = zip(reversed(var.shape), reversed(d.shape), strict=False)
-    if var.ndim > d.ndim or any(m not in (1, n) for m, n in lengths):
-        raise jt.ShapeError(
-            f"gaussian_nll_loss(): var has shape {var.shape}; expected one that broadcasts to x's, {d.shape}"
-        )
+    d = _difference("gaussian_nll_loss", x, target)
+    narrow("gaussian_nll_loss", "var", var, d)
+    var = of_dtype(d, jt.asarray(var)) if hasattr(var, "shape") else jt.asarray(var, dtype=d.dtype, device=d.device)
     var = var + (jt.maximum(var, eps) - var).detach()
     loss = 0.5 * (jt.log(var) + d * d / var)
     return reduced("gaussian_nll_loss", loss + 0.5 * math.log(2.0 * math.pi) if full else loss, reduction)

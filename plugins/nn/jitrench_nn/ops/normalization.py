@@ -11,7 +11,7 @@ from typing import Any
 
 import jitrench_core as jt
 
-from .checks import floating
+from .checks import floating, narrow
 
 
 def _size(shape: tuple[int, ...], axis: Any) -> int:
@@ -99,15 +99,7 @@ def _(x: Any, weight: Any = None, bias: Any = None, /) -> None:
     x = jt.asarray(x)
     floating("layer_norm", x)
     for name, a in (("weight", weight), ("bias", bias)):
-        _narrow("layer_norm", name, a, x)
-
-
-def _narrow(who: str, name: str, a: Any, x: Any) -> None:
-    """``ShapeError`` where ``a`` does not broadcast to x's shape."""
-    shape = getattr(a, "shape", ())
-    tail = x.shape[len(x.shape) - len(shape) :]
-    if len(shape) > len(x.shape) or any(n not in (1, m) for n, m in zip(shape, tail, strict=True)):
-        raise jt.ShapeError(f"{who}(): {name} has shape {shape}, which does not broadcast to x's, {x.shape}")
+        narrow("layer_norm", name, a, x)
 
 
 @jt.op(composite=True, samples=lambda rng: ((rng.normal(size=(3, 4)), rng.normal(size=4)), {}))
@@ -120,7 +112,7 @@ def rms_norm(x: Any, weight: Any = None, /, *, axis: Any = -1, eps: float | None
     """
     x = jt.asarray(x)
     floating("rms_norm", x)
-    _narrow("rms_norm", "weight", weight, x)
+    narrow("rms_norm", "weight", weight, x)
     if eps is None:
         eps = {16: 2.0**-10, 32: 2.0**-23}.get(x.dtype.bits, 2.0**-52)
     y = x / jt.sqrt(jt.mean(jt.square(x), axis=axis, keepdims=True) + eps)

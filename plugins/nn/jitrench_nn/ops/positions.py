@@ -15,7 +15,7 @@ def rotary_embedding(x: Any, positions: Any = None, /, *, base: float = 10000.0,
 
     x is (..., length, width), usually queries or keys of a head; pair i of position p is turned by p * base**(-2i / width), so that the
     product of a query and a key depends on their distance. Pairs are neighbours, (0, 1), (2, 3), ..., as in the paper; with
-    ``interleaved=False`` number i and number width / 2 + i, as in GPT-NeoX. ``positions`` (length,), or (..., length), are 0, 1, ... without.
+    ``interleaved=False`` number i and number width / 2 + i, as in GPT-NeoX. ``positions`` (length,), or what broadcasts to (..., length), are 0, 1, ... without.
 
     Raises ``ShapeError`` for an odd width and positions that do not fit, ``DTypeError`` for integers and complex numbers.
 
@@ -32,14 +32,20 @@ def rotary_embedding(x: Any, positions: Any = None, /, *, base: float = 10000.0,
         )
     length, width = x.shape[-2:]
     positions = jt.arange(length, device=x.device) if positions is None else jt.asarray(positions)
-    if not positions.ndim or positions.shape[-1] != length:
+    if not positions.ndim or positions.shape[-1] != length or not _fits(positions.shape, x.shape[:-1]):
         raise jt.ShapeError(
-            f"rotary_embedding(): positions have shape {positions.shape}; expected (..., {length}), one for each row of x, of "
-            f"shape {x.shape}"
+            f"rotary_embedding(): positions have shape {positions.shape}; expected ({length},), one for each row of x, of "
+            f"shape {x.shape}, or what broadcasts to {x.shape[:-1]}"
         )
-    frequency = base ** (jt.arange(width // 2, dtype=x.dtype, device=x.device) * (-2.0 / width))
-    angle = jt.expand_dims(jt.astype(positions, x.dtype), axis=-1) * frequency
-    cos, sin = jt.cos(angle), jt.sin(angle)
+    # Angles have float64: position 100,003 in float32 is 0.009 off, and float16 ends at 65,504.
+    frequency = base ** (jt.arange(width // 2, dtype=jt.float64, device=x.device) * (-2.0 / width))
+    angle = jt.expand_dims(jt.astype(positions, jt.float64), axis=-1) * frequency
+    cos, sin = jt.astype(jt.cos(angle), x.dtype), jt.astype(jt.sin(angle), x.dtype)
     a, b = (x[..., 0::2], x[..., 1::2]) if interleaved else (x[..., : width // 2], x[..., width // 2 :])
     turned = [a * cos - b * sin, a * sin + b * cos]
     return jt.reshape(jt.stack(turned, axis=-1), x.shape) if interleaved else jt.concat(turned, axis=-1)
+
+
+def _fits(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    """Whether ``shape`` broadcasts to the one that is wanted."""
+    return len(shape) <= len(wanted) and all(n in (1, m) for n, m in zip(shape[::-1], wanted[::-1], strict=False))

@@ -40,7 +40,7 @@ class Callback:
         """After the last step of an epoch and its validation."""
 
     def on_fit_end(self, trainer: Trainer) -> None:
-        """After the last epoch, also where ``stop`` or an error ended the training."""
+        """After the last epoch, also where ``stop`` ended the training; not after an error or Ctrl-C, see ``close``."""
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed training needs to know."""
@@ -96,8 +96,9 @@ def value_of(name: str, logs: dict[str, Any], who: str) -> float:
 class EarlyStopping(Callback):
     """Stop when ``monitor`` has not become better for ``patience`` epochs.
 
-    Better is smaller for losses and errors, and larger for the rest; ``mode="min"`` or ``"max"`` says otherwise. It has to be
-    by more than ``min_delta``. With ``restore_best`` the model gets the weights of its best epoch back at the end.
+    Better is smaller for losses, errors and distances, and larger for the rest; ``mode="min"`` or ``"max"`` says otherwise. It has
+    to be by more than ``min_delta``. With ``restore_best`` the model gets the weights of its best epoch back at the end. Each
+    ``fit`` that is no resume begins anew.
 
     Raises ``TrainingError`` for a monitor that is not there, with a list of those that are, and for a ``patience`` below 1.
     """
@@ -119,6 +120,12 @@ class EarlyStopping(Callback):
         self.waited = 0
         self.best_epoch: int | None = None
         self._weights: dict[str, Any] | None = None
+        self._resumed = False
+
+    def on_fit_start(self, trainer: Trainer) -> None:
+        if not self._resumed:
+            self.monitor.best, self.best_epoch, self.waited, self._weights = None, None, 0, None
+        self._resumed = False
 
     def on_epoch_end(self, trainer: Trainer, logs: dict[str, Any]) -> None:
         if self.monitor.look(logs):
@@ -128,9 +135,8 @@ class EarlyStopping(Callback):
             return
         self.waited += 1
         if self.waited >= self.patience:
-            trainer.stop(
-                f"{self.monitor.name} has not become better since epoch {self.best_epoch}, for {self.waited} epochs"
-            )
+            since = f"since epoch {self.best_epoch}" if self.best_epoch is not None else "than NaN"
+            trainer.stop(f"{self.monitor.name} has not become better {since}, for {self.waited} epochs")
 
     def on_fit_end(self, trainer: Trainer) -> None:
         if self._weights is not None:
@@ -147,6 +153,7 @@ class EarlyStopping(Callback):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.monitor.best, self.best_epoch = state["best"], state["best_epoch"]
         self.waited, self._weights = state["waited"], state["weights"]
+        self._resumed = True
 
 
 class Checkpoint:

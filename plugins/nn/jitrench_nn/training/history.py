@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from html import escape
@@ -17,7 +18,7 @@ Row = dict[str, Any]
 class History:
     """What a training measured: a row for each epoch, a column for each number.
 
-    ``history["loss"]`` is a column, with None where a row lacks it, and ``history[-1]`` a row. ``str`` prints the table, a
+    ``history["loss"]`` is a column, with None where a row lacks it, ``history[-1]`` a row, and ``history[-5:]`` some. ``str`` prints the table, a
     notebook shows it, and ``to_dict``, ``to_csv`` and iteration hand it on.
 
     Raises ``TrainingError`` for a column that is not there; it lists those that are.
@@ -47,8 +48,10 @@ class History:
     def __getitem__(self, key: str) -> list[Any]: ...
     @overload
     def __getitem__(self, key: int) -> Row: ...
-    def __getitem__(self, key: str | int) -> Any:
-        if isinstance(key, int):
+    @overload
+    def __getitem__(self, key: slice) -> list[Row]: ...
+    def __getitem__(self, key: str | int | slice) -> Any:
+        if isinstance(key, (int, slice)):
             return self.rows[key]
         if key not in self.columns:
             raise TrainingError(f"the history has no column {key!r}; it has {', '.join(self.columns) or 'no rows yet'}")
@@ -61,11 +64,19 @@ class History:
         return iter(self.rows)
 
     def best(self, column: str, mode: str | None = None) -> Row:
-        """The row where ``column`` is smallest, or with ``mode="max"`` largest; None takes ``"min"`` for losses."""
-        values = [value for value in self[column] if value is not None]
-        mode = mode or mode_of(column)
-        wanted = (max if mode == "max" else min)(values)
+        """The row where ``column`` is smallest, or with ``mode="max"`` largest; None takes ``"min"`` for losses. NaN is never best."""
+        if mode not in (None, "min", "max"):
+            raise TrainingError(
+                f"History.best(mode={mode!r}): expected 'min' or 'max', or None, which goes by the name"
+            )
+        values = [v for v in self[column] if isinstance(v, (int, float)) and not math.isnan(v)]
+        if not values:
+            raise TrainingError(f"History.best(): the column {column!r} has no number to compare")
+        wanted = (max if (mode or mode_of(column)) == "max" else min)(values)
         return next(row for row in self.rows if row.get(column) == wanted)
+
+    def __reduce__(self) -> tuple[type[History], tuple[list[Row]]]:
+        return History, (self.rows,)  # a copy is a table, without the trainer
 
     def to_dict(self) -> dict[str, list[Any]]:
         """Each column as a list: what ``pandas.DataFrame`` takes."""
@@ -103,9 +114,11 @@ class History:
 
 
 def mode_of(name: str) -> str:
-    """Whether a number is better when small or large, by its name: losses and errors are, the rest is not."""
-    falling = ("loss", "error", "mse", "mae", "rmse", "perplexity", "lr", "seconds")
-    return "min" if name.removeprefix("val_").endswith(falling) else "max"
+    """Whether a number is better when small or large, by its name: losses, errors and distances are, the rest is not."""
+    falling = ("loss", "error", "mse", "mae", "mape", "rmse", "perplexity", "entropy", "nll", "deviance", "distance")
+    falling += ("divergence", "lr", "seconds")
+    bare = name.removeprefix("val_")
+    return "min" if bare.endswith(falling) or set(bare.split("_")) & set(falling) else "max"
 
 
 def _told(value: Any) -> str:

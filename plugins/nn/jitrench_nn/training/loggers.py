@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -19,13 +20,8 @@ class FileLogger(Callback):
     """What loggers to a text file have in common: a line for each epoch, and with ``every_steps`` for each such step, too."""
 
     def __init__(self, path: str | os.PathLike[str], *, every_steps: int | None = None) -> None:
-        who = type(self).__name__
-        if every_steps is not None and (
-            isinstance(every_steps, bool) or not isinstance(every_steps, int) or every_steps < 1
-        ):
-            raise TrainingError(f"{who}(every_steps={every_steps!r}): expected a whole number from 1, or None")
         self.path = Path(path)
-        self.every_steps = every_steps
+        self.every_steps = check_interval(type(self).__name__, every_steps)
         self.lines = 0  # rows written, by this training and those that it goes on from
         self._resumed = False
         if every_steps is None:
@@ -81,12 +77,11 @@ class JSONLLogger(FileLogger):
         return [line for line in text[: text.rfind("\n") + 1].split("\n") if line]
 
     def write(self, rows: list[Any]) -> None:
-        self.path.write_text("".join(f"{line}\n" for line in rows), encoding="utf-8")
+        replace(self.path, "".join(f"{line}\n" for line in rows))
 
     def add(self, row: dict[str, Any]) -> None:
-        plain = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(plain) + "\n")
+        with open(self.path, "a", newline="", encoding="utf-8") as file:
+            file.write(json.dumps(plain(row)) + "\n")
 
 
 class CSVLogger(FileLogger):
@@ -99,18 +94,20 @@ class CSVLogger(FileLogger):
     def read(self, path: Path) -> list[Any]:
         import csv
 
-        text = path.read_text(encoding="utf-8")
-        return list(csv.DictReader(text[: text.rfind("\n") + 1].splitlines()))
+        with open(path, newline="", encoding="utf-8") as file:
+            text = file.read()
+        return list(csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1], newline="")))
 
     def write(self, rows: list[Any]) -> None:
         import csv
 
         self.columns = list(dict.fromkeys([*self.columns, *(name for row in rows for name in row)]))
-        with open(self.path, "w", newline="", encoding="utf-8") as file:
-            if self.columns:
-                writer = csv.DictWriter(file, self.columns, lineterminator="\n")
-                writer.writeheader()
-                writer.writerows(rows)
+        file = io.StringIO(newline="")
+        if self.columns:
+            writer = csv.DictWriter(file, self.columns, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+        replace(self.path, file.getvalue())
 
     def add(self, row: dict[str, Any]) -> None:
         import csv
@@ -130,7 +127,7 @@ class TensorBoardLogger(Callback):
 
     def __init__(self, folder: str | os.PathLike[str], *, every_steps: int | None = None) -> None:
         self.folder = Path(folder)
-        self.every_steps = every_steps
+        self.every_steps = check_interval("TensorBoardLogger", every_steps)
         self._writers: dict[str, Any] = {}
         if every_steps is None:
             self.on_step_end = None  # type: ignore[method-assign, assignment]
@@ -142,9 +139,13 @@ class TensorBoardLogger(Callback):
             raise TrainingError(
                 'TensorBoardLogger needs tensorboardX: pip install "jitrench-nn[tensorboard]"'
             ) from None
-        # TensorBoard drops what an earlier file has from this step on.
+        # TensorBoard drops what an earlier file has from this step on. Files are named by the second, so a quick resume needs the suffix.
         self._writers = {
-            kind: SummaryWriter(str(self.folder / kind), purge_step=done + 1 if done else None)
+            kind: SummaryWriter(
+                str(self.folder / kind),
+                purge_step=done + 1 if done else None,
+                filename_suffix=f".{done}" if done else "",
+            )
             for kind, done in (("epoch", trainer.epoch), ("step", trainer.step))
             if kind == "epoch" or self.every_steps is not None
         }
@@ -168,6 +169,34 @@ class TensorBoardLogger(Callback):
         for writer in self._writers.values():
             writer.close()
         self._writers = {}
+
+
+def check_interval(who: str, every_steps: Any) -> int | None:
+    """A number of steps, or None for epochs alone."""
+    if every_steps is None or (isinstance(every_steps, int) and not isinstance(every_steps, bool) and every_steps > 0):
+        return every_steps
+    raise TrainingError(f"{who}(every_steps={every_steps!r}): expected a whole number from 1, or None")
+
+
+def replace(path: Path, text: str) -> None:
+    """Write a file that is whole or as it was, also where the process is killed."""
+    part = path.with_name(f".{path.name}.part")
+    with open(part, "w", newline="", encoding="utf-8") as file:
+        file.write(text)
+    os.replace(part, path)
+
+
+def plain(value: Any) -> Any:
+    """What JSON can hold: arrays as lists, NaN and infinities as None, what it does not know as text."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, (str, int)):
+        return value
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in value.items()}
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    return [plain(v) for v in value] if isinstance(value, (list, tuple)) else str(value)
 
 
 def step_row(trainer: Trainer, logs: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,16 @@ from .errors import TrainingError
 LATER = 256
 
 
+def number(value: Any) -> Any:
+    """A Tensor or an array of one element as a Python number; anything else as it is."""
+    return value.item() if hasattr(value, "item") and getattr(value, "size", None) == 1 else value
+
+
+def taken(name: str) -> bool:
+    """Whether a column of the history has this name anyway."""
+    return name in ("loss", "epoch", "step", "lr", "seconds") or name.startswith("val_")
+
+
 @final
 class Mean:
     """A mean of 0-d Tensors with weights, which are turned into numbers when somebody asks."""
@@ -91,7 +101,12 @@ class Metrics:
         if given is None:
             given = {}
         elif not isinstance(given, dict):
-            given = {name_of(m): m for m in (given if isinstance(given, (list, tuple)) else [given])}
+            several = list(given) if isinstance(given, (list, tuple)) else [given]
+            given = {name_of(m): m for m in several}
+            if len(given) < len(several):
+                raise TrainingError(
+                    f"Trainer(metrics=): two metrics have one name among {', '.join(map(name_of, several))}; give a dict"
+                )
         self.parts: dict[str, Any] = {}
         for name, m in given.items():
             if isinstance(m, type):
@@ -103,8 +118,9 @@ class Metrics:
                         f"reset, or a function of output and target"
                     )
                 m = Averaged(m)
-            if name == "loss":
-                raise TrainingError("Trainer(metrics=): the name 'loss' is taken by the loss itself")
+            if taken(name):
+                what = "by the loss itself" if name == "loss" else "by a column of the history"
+                raise TrainingError(f"Trainer(metrics=): the name {name!r} is taken {what}")
             self.parts[name] = m
 
     def __bool__(self) -> bool:
@@ -120,8 +136,7 @@ class Metrics:
 
     def compute(self) -> dict[str, Any]:
         """Each number; what is no number, such as a confusion matrix, as it is."""
-        found = {name: m.compute() for name, m in self.parts.items()}
-        return {name: v.item() if type(v) is jt.Tensor and v.size == 1 else v for name, v in found.items()}
+        return {name: number(m.compute()) for name, m in self.parts.items()}
 
     def reset(self) -> None:
         for m in self.parts.values():
@@ -137,7 +152,10 @@ class Metrics:
         return other
 
     def state_dict(self) -> dict[str, Any]:
-        return {name: m.state_dict() if hasattr(m, "state_dict") else dict(vars(m)) for name, m in self.parts.items()}
+        return {
+            name: m.state_dict() if hasattr(m, "state_dict") else copy.deepcopy(vars(m))
+            for name, m in self.parts.items()
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         if state.keys() != self.parts.keys():
@@ -149,7 +167,7 @@ class Metrics:
             if hasattr(m, "load_state_dict"):
                 m.load_state_dict(state[name])
             else:
-                vars(m).update(state[name])
+                vars(m).update(copy.deepcopy(state[name]))
 
 
 def name_of(metric: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -34,6 +35,8 @@ def plot_history(
     Raises ``TrainingError`` where matplotlib is missing, for a history without rows and a column that it does not have.
     """
     history = getattr(history, "history", history)  # a Trainer has one
+    if not isinstance(history, History):
+        raise TrainingError(f"plot_history(): expected a History, or a Trainer; got a {type(history).__name__}")
     _need_matplotlib("plot_history")
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
@@ -44,20 +47,25 @@ def plot_history(
     for name in names:
         if name not in history.columns and f"val_{name}" not in history.columns:
             history[name]  # says what there is
+        if not (_points(history, name) or _points(history, f"val_{name}")):
+            raise TrainingError(f"plot_history(): the column {name!r} holds no numbers")
+    if not names:
+        raise TrainingError("plot_history(): there is no column to draw")
     wide = min(len(names), 3)
     high = -(-len(names) // wide)
     figure = Figure(figsize=(4.4 * wide, 3.4 * high), layout="constrained")
     for i, name in enumerate(names):
         axes = figure.add_subplot(high, wide, i + 1)
         every: list[float] = []
-        for column, label, colour in ((name, "training", TRAINED), (f"val_{name}", "validation", HELD_OUT)):
-            if column not in history.columns:
+        own = ("validation", HELD_OUT) if name.startswith("val_") else ("training", TRAINED)
+        for column, label, colour in ((name, *own), (f"val_{name}", "validation", HELD_OUT)):
+            points = _points(history, column)
+            if not points:
                 continue
-            points = [(row["epoch"], row[column]) for row in history if row.get(column) is not None]
-            every += [y for _, y in points]
+            every += [y for _, y in points if math.isfinite(y)]
             label = f"{label} ({points[-1][1]:.4g} at the end)"
             axes.plot(*zip(*points, strict=True), color=colour, label=label, marker="." if len(points) < 30 else "")
-        if min(every) > 0 and max(every) > 10 * min(every) and (name.endswith("loss") or name == "lr"):
+        if every and min(every) > 0 and max(every) > 10 * min(every) and (name.endswith("loss") or name == "lr"):
             axes.set_yscale("log")
         axes.set_title({"lr": "learning rate"}.get(name, name.replace("_", " ")))
         axes.set_xlabel("epoch")
@@ -72,13 +80,19 @@ def plot_history(
     return figure
 
 
+def _points(history: History, column: str) -> list[tuple[int, float]]:
+    """The numbers of a column, by their epochs."""
+    return [(row["epoch"], row[column]) for row in history if isinstance(row.get(column), (int, float))]
+
+
 def _panels(history: History) -> list[str]:
     """The numbers worth a panel, without those that are of validation alone twice."""
     skipped = {"epoch", "step", "seconds"}
-    names = list(dict.fromkeys(c.removeprefix("val_") for c in history.columns if c not in skipped))
+    shown = [c for c in history.columns if c not in skipped and _points(history, c)]
+    names = list(dict.fromkeys(c.removeprefix("val_") for c in shown))
     if "lr" in names:
         names.remove("lr")
-        if len(set(history["lr"])) > 1:
+        if len({y for _, y in _points(history, "lr")}) > 1:
             names.append("lr")
     return names
 
@@ -110,6 +124,8 @@ class LearningGIF(Callback):
             raise TrainingError(
                 f"LearningGIF(draw, path): draw must be a function of axes and trainer; got {draw!r:.60}"
             )
+        if not 0 < fps < math.inf:
+            raise TrainingError(f"LearningGIF(fps={fps!r}): expected frames a second, above 0")
         self.draw = draw
         self.path = Path(path)
         self.every = every
@@ -127,6 +143,8 @@ class LearningGIF(Callback):
             import PIL  # noqa: F401
         except ImportError:
             raise TrainingError('LearningGIF needs pillow: pip install "jitrench-nn[train]"') from None
+        if not self.path.parent.is_dir():
+            raise TrainingError(f"LearningGIF: the folder {str(self.path.parent)!r} does not exist")
         if not self._frames:
             self.frame(trainer)
 

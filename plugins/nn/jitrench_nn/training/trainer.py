@@ -25,7 +25,7 @@ from .callbacks import Checkpoint, hooks, value_of
 from .errors import NonFiniteError, TrainingError
 from .history import History, Row
 from .interrupts import CtrlC
-from .means import Mean, Metrics
+from .means import Mean, Metrics, number, taken
 
 INTERRUPTED = Path("interrupted.ckpt")
 
@@ -45,7 +45,8 @@ class Trainer:
     - ``metrics``: a dict, or a list, of objects with ``update(output, target)``, ``compute()`` and ``reset()``, or of functions.
     - ``schedule_per`` is ``"epoch"`` or ``"step"``; one whose ``step`` takes a number gets ``schedule_monitor`` of the epoch.
     - ``clip``: the largest norm of all gradients together, or a function of the list of parameters, which clips in place.
-    - ``accumulate=n`` updates after n batches, by the mean of their gradients; the last of an epoch may be fewer.
+    - ``accumulate=n`` updates after n batches, by the mean of their gradients, where a smaller batch counts like any other; the
+      last of an epoch may be fewer.
     - ``seed``, an int or a Generator: of new parameters, dropout in a functional model, and the order of arrays. A Module draws
       from the default generator, ``jt.random.seed(0)``, as it does without a trainer.
     - ``device``: where batches are moved; None leaves them where they are.
@@ -95,8 +96,10 @@ class Trainer:
         if schedule_per not in ("step", "epoch"):
             raise TrainingError(f"Trainer(schedule_per={schedule_per!r}): expected 'step' or 'epoch'")
         self._whole("accumulate", accumulate)
-        if not callable(clip) and clip is not None and not (isinstance(clip, (int, float)) and 0 < clip < math.inf):
+        if not callable(clip) and clip is not None and not _is_norm(clip):
             raise TrainingError(f"Trainer(clip=): expected a norm above 0, or a function; got {clip!r:.60}")
+        if progress not in (True, False, "lines"):
+            raise TrainingError(f"Trainer(progress={progress!r:.60}): expected True for a bar, 'lines', or False")
         if params is not None and isinstance(params, jt.Tensor):
             raise TrainingError("Trainer(params=): expected the tree that nn.init returns, got a Tensor")
         self.model = model
@@ -136,7 +139,7 @@ class Trainer:
         self._loader: Any = None
         self._validation: Any = None
         self._ctrl_c = CtrlC()
-        self._seen: list[tuple[Any, int, Any]] = []  # the batches since the last update
+        self._seen: list[tuple[dict[str, Any], int]] = []  # what is known of the batches since the last update
         self._moment: Moment | None = None  # before the update that runs
         self._updating = False
         self._exhausted = False  # all batches of the epoch are done; its validation is not
@@ -172,6 +175,9 @@ class Trainer:
             raise TrainingError(
                 "fit(resume=True) needs a file: Trainer(checkpoint='run.ckpt'), or fit(resume='run.ckpt')"
             )
+        for path in (self.checkpoint.path, self.checkpoint.best) if self.checkpoint is not None else ():
+            if path is not None and not path.parent.is_dir():
+                raise TrainingError(f"Checkpoint: the folder {str(path.parent)!r} does not exist; create it first")
         loader = self._loader = self._as_loader(data, batch_size, shuffle)
         self._validation = None if validation is None else self._as_loader(validation, 256, False)
         self._prepare(loader)
@@ -206,16 +212,25 @@ class Trainer:
         No gradient is taken, and dropout and the like are off.
         """
         loader = self._as_loader(data, batch_size, False)
+        if self.training and self.batch and loader is self._loader and hasattr(loader, "state_dict"):
+            raise TrainingError(
+                "evaluate(): this loader is in the middle of the training's epoch, and would lose its place: make another one"
+            )
         self._prepare(loader)
         return self._evaluate(loader)
 
     def predict(self, data: Any, *, batch_size: int = 256) -> Any:
         """The model's outputs for inputs: an array, a tuple of arrays where the model takes several, or a loader of inputs."""
+        self._whole("batch_size", batch_size, "predict")
+        if isinstance(data, (dict, str, bytes)) or not (hasattr(data, "shape") or hasattr(data, "__iter__")):
+            raise TrainingError(
+                f"predict(): expected an array, a tuple of arrays, or a loader of inputs, such as [inputs]; got a {type(data).__name__}"
+            )
         inputs = data if isinstance(data, tuple) else (data,)
         if all(hasattr(x, "shape") for x in inputs):
             n = _lengths(inputs, "predict")
             batches: Iterable[Any] = (tuple(x[i : i + batch_size] for x in inputs) for i in range(0, n, batch_size))
-            self._prepare_for(tuple(x[:1] for x in inputs))
+            self._prepare_for(self._moved(tuple(x[:1] for x in inputs)))
         else:
             batches = data
             self._prepare(data, inputs_only=True)
@@ -301,6 +316,16 @@ class Trainer:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from ``state``. Raises ``TrainingError`` where it belongs to another model, and what the parts raise."""
         self._need_parameters()
+        loader = self._loader
+        if loader is not None and (state["loader"] is None) == hasattr(loader, "load_state_dict"):
+            kinds = [
+                "a loader that knows its place, such as a DataLoader",
+                "one that does not, such as a list of batches",
+            ]
+            raise TrainingError(
+                f"the checkpoint was saved with {kinds[state['loader'] is None]}, and this is {kinds[state['loader'] is not None]}: "
+                f"give fit() the data as it was"
+            )
         self.load_weights(state["model"])
         for name, part in (("optimizer", self.optimizer), ("schedule", self.schedule), ("average", self.average)):
             saved = state[name]
@@ -434,7 +459,8 @@ class Trainer:
             with jt.no_grad():
                 self.model(*(jt.asarray(x) if hasattr(x, "shape") else x for x in inputs))
         elif self.params is None:
-            self.params = init(self.model, *inputs, seed=self._seed)
+            leaves, rebuild = flatten(inputs)  # init takes arrays; a model may take them in containers
+            self.params = init(lambda *xs: self.model(*rebuild(list(xs))), *leaves, seed=self._seed)
         self._build()
 
     def _build(self) -> None:
@@ -467,6 +493,10 @@ class Trainer:
         if self.schedule is not None and not hasattr(self.schedule, "step"):
             raise TrainingError(f"Trainer(schedule=): a {type(self.schedule).__name__} has no step()")
         self._measured = self.schedule is not None and _takes_a_number(self.schedule.step)
+        if self._measured and self.schedule_per == "step":
+            raise TrainingError(
+                f"Trainer(schedule_per='step'): a {type(self.schedule).__name__} looks at a number of each epoch; use schedule_per='epoch'"
+            )
         self.average = average(tree) if callable(average) and _is_plain(average) else average
         if self.average is not None and not hasattr(self.average, "update"):
             raise TrainingError(f"Trainer(average=): a {type(self.average).__name__} has no update()")
@@ -514,6 +544,7 @@ class Trainer:
             self._moment = None
         finally:
             _close(batches)
+            batches = None  # an exception's traceback keeps this frame, and it would keep a loader's thread
         if self.batch == 0:
             raise TrainingError("the loader is empty: it gave no batch")
 
@@ -531,7 +562,10 @@ class Trainer:
         if again is not None and not self._finite_gradients():
             self._refuse("gradient", batch, again, detached.item())
         logs["loss"] = detached
-        self._seen.append((logs, size, batch))
+        if not self.metrics:  # nobody asks for them, and they may be large
+            logs.pop("output", None)
+            logs.pop("target", None)
+        self._seen.append((logs, size))
 
     def _compute(self, batch: Any) -> tuple[jt.Tensor, dict[str, Any]]:
         """The loss of a batch, and what is known about it."""
@@ -539,16 +573,14 @@ class Trainer:
             made = self._step(self, batch)
             logs: dict[str, Any] = dict(made) if isinstance(made, dict) else {"loss": made}
             loss: Any = logs.get("loss")
+            self._check_logs(logs)
         else:
-            try:
-                *inputs, target = batch
-            except (TypeError, ValueError):
-                inputs = []
-            if not inputs or isinstance(batch, dict):
+            if not isinstance(batch, (tuple, list)) or len(batch) < 2:
                 raise TrainingError(
                     f"a batch is a {type(batch).__name__}, not (input, target): say by step=f what to do with it, "
                     f"f(trainer, batch) -> loss"
                 )
+            *inputs, target = batch
             output = self(*inputs)
             if type(target) is not jt.Tensor and hasattr(target, "shape"):
                 target = jt.asarray(target)
@@ -583,7 +615,7 @@ class Trainer:
             self.schedule.step()
         self.step += 1
         self.batch += len(seen)
-        for logs, size, _ in seen:
+        for logs, size in seen:
             self._loss.add(logs["loss"], size)
             self._measure(self.metrics, self._extra, logs, size)
         last = seen[-1][0]
@@ -602,12 +634,11 @@ class Trainer:
         if metrics and "output" in logs:
             with jt.no_grad():
                 metrics.update(logs["output"], logs["target"], size)
-        if len(logs) > 3 or "output" not in logs:
-            for name, value in logs.items():
-                if name not in ("loss", "output", "target"):
-                    extra.setdefault(name, Mean()).add(
-                        value.detach() if type(value) is jt.Tensor else jt.asarray(float(value)), size
-                    )
+        for name, value in logs.items():
+            if name not in ("loss", "output", "target"):
+                extra.setdefault(name, Mean()).add(
+                    value.detach() if type(value) is jt.Tensor else jt.asarray(float(value)), size
+                )
 
     def _step_ended(self, watchers: list[Callable[..., Any]], last: dict[str, Any]) -> None:
         logs = {name: value for name, value in last.items() if name not in ("output", "target")}
@@ -692,6 +723,8 @@ class Trainer:
                 if not defer:
                     raise
                 self._ctrl_c.pressed = True
+            for row in args:  # what a callback put into it
+                row.update((name, number(value)) for name, value in row.items())
 
     def _moved(self, batch: Any) -> Any:
         """The batch on the trainer's device."""
@@ -721,6 +754,23 @@ class Trainer:
             if norm > self.clip:  # type: ignore[operator]
                 for p, g in held:
                     p.grad = g * (self.clip / (norm + 1e-6))  # type: ignore[operator]
+
+    def _check_logs(self, logs: dict[str, Any]) -> None:
+        """What a ``step=`` function returned beside the loss."""
+        if self.metrics and not {"output", "target"} <= logs.keys():
+            raise TrainingError(
+                f"the metrics {', '.join(self.metrics.parts)} need 'output' and 'target' in the dict that step= returns; it "
+                f"returned {', '.join(map(repr, logs))}"
+            )
+        for name, value in logs.items():
+            if name in ("loss", "output", "target"):
+                continue
+            if taken(name) or name in self.metrics.parts:
+                raise TrainingError(
+                    f"step= returned a number {name!r}, and that is the name of another; choose another name"
+                )
+            if not isinstance(value, (int, float)) and getattr(value, "shape", None) != ():
+                raise TrainingError(f"step= returned {name!r}, {_told(value)}; expected one number to be logged")
 
     def _refuse_loss(self, loss: Any) -> None:
         if type(loss) is not jt.Tensor:
@@ -860,6 +910,10 @@ def _check_model(model: Any) -> None:
         raise TrainingError(f"Trainer: the model is the class {model.__name__}; make an object, {model.__name__}(...)")
     if not callable(model):
         raise TrainingError(f"Trainer: the model comes first, a function or a layer; got {type(model).__name__}")
+
+
+def _is_norm(x: Any) -> bool:
+    return isinstance(x, (int, float)) and not isinstance(x, bool) and 0 < x < math.inf
 
 
 def _is_optimizer(x: Any) -> bool:

@@ -107,7 +107,7 @@ def rmsprop_step(
     spread = square
     if mean is not None:
         mean = mean + (1 - alpha) * (g - mean)
-        spread = square - mean * mean
+        spread = xp.maximum(square - mean * mean, 0.0)  # a variance near 0 may round below it
     moves = g / (xp.sqrt(spread) + eps)
     if velocity is not None:
         moves = velocity = momentum * velocity + moves

@@ -181,11 +181,11 @@ def adafactor_step(
         p = number(xp, 1 - lr * weight_decay, p) * p
     g = gradient(p, grad, 0.0, maximize)
     if square is None:
-        rows = rows + weight * (_mean(xp, g * g, -1) - rows)
-        columns = columns + weight * (_mean(xp, g * g, -2) - columns)
+        rows = (1 - weight) * rows + weight * _mean(xp, g * g, -1)
+        columns = (1 - weight) * columns + weight * _mean(xp, g * g, -2)
         estimate = rows @ columns / xp.maximum(_mean(xp, rows, -2), least)
-    else:
-        estimate = square = square + weight * (g * g - square)
+    else:  # not square + weight * (g * g - square), which cancels where weight is 1 and the square was large
+        estimate = square = (1 - weight) * square + weight * (g * g)
     moves = g / xp.sqrt(xp.maximum(estimate, least * least))
     size = size / xp.maximum(_length(xp, moves) / d, 1.0)
     held = (grad, grad, square) if rows is None else (rows, columns, grad)
