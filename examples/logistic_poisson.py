@@ -149,7 +149,7 @@ def draw(fit: Fit, names: list[str], fits: dict[str, Fit], columns: list[str], d
         xlabel="log odds of malignant, per standard deviation (bars: 2 standard errors)", ylim=(-0.8, len(order) - 0.2)
     )
     axes.grid(axis="x", alpha=0.3)
-    axes.legend(loc="upper left", title="standard errors from 0", fontsize="small")
+    axes.legend(loc="lower right", title="standard errors from 0", fontsize="small")
     axes.set_title(f"Tumours: logistic regression, {fit.steps} Newton steps")
 
     top, bottom = right.subplots(2, 1)

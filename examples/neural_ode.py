@@ -149,7 +149,7 @@ def draw(
     time = np.arange(truth.shape[0]) * STEP
     above.plot(time, truth[:, 0, 0], color="black", linewidth=2.2, label="pendulum")
     for (name, guess), color, style in zip(guesses.items(), ("tab:red", "tab:green"), ("--", ":"), strict=True):
-        label = f"{name}, off by {error(guess, truth):.3f} rad"
+        label = f"{name}, off by {error(guess[:, 0], truth[:, 0]):.3f} rad here, {error(guess, truth):.3f} in all {truth.shape[1]}"
         above.plot(time, guess[:, 0, 0], style, color=color, linewidth=1.6, label=label)
     above.axvspan(0, WINDOW * STEP, color="tab:blue", alpha=0.15, label="as far as it was trained")
     above.set(xlabel="time, s", ylabel="angle, rad", title="An unseen swing", xlim=(0, time[-1]))

@@ -67,6 +67,21 @@ def test_softmax_family_of_all_equal_and_of_infinite_elements(T, close):
     close(jt.logsumexp(T([math.inf, 0.0])), math.inf)
 
 
+@pytest.mark.parametrize("function", [jt.softmax, jt.log_softmax])
+@pytest.mark.parametrize("shape", [(), (0,), (3, 0), (0, 3)])
+def test_softmax_without_a_dimension_or_without_elements(function, shape, T):
+    x = T(np.zeros(shape), requires_grad=True)
+    y = function(x)
+    assert y.shape == shape
+    assert y.tolist() == np.full(shape, 1.0 if function is jt.softmax else 0.0).tolist()
+    slope = jt.grad(lambda x: (function(x) ** 2).sum())
+    for derivative in (slope(x), jt.grad(lambda x: (slope(x) ** 2).sum())(x)):
+        assert derivative.tolist() == np.zeros(shape).tolist()
+    if shape == (0,):
+        with pytest.raises(jt.AxisError, match="axis 1"):
+            function(x, axis=1)
+
+
 KINKS = {
     "abs at 0": (jt.abs, [0.0, -1.0], [0.0, -1.0]),
     "relu at 0": (jt.relu, [0.0, -1.0, 1.0], [0.0, 0.0, 1.0]),

@@ -222,16 +222,25 @@ def logsumexp(xp: Any, x: Any, /, *, axis: Any = None, keepdims: bool = False) -
     return y if keepdims or not len(x.shape) else xp.squeeze(y, axis=axes)
 
 
-@op(vjp=lambda g, y, axis: (g - sum(g * y, axis=axis, keepdims=True)) * y, samples=_samples)
+def _total(x: Any, axis: Any) -> Any:
+    """The sum along ``axis``, to be broadcast; of no dimension it is x itself."""
+    return sum(x, axis=axis, keepdims=True) if x.data.shape else x
+
+
+@op(vjp=lambda g, y, axis: (g - _total(g * y, axis)) * y, samples=_samples)
 def softmax(xp: Any, x: Any, /, *, axis: Any = -1) -> Any:
     """exp(x) / sum(exp(x)) along ``axis``, without overflow."""
+    if 0 in x.shape:
+        return x - xp.sum(x, axis=axis, keepdims=True)
     e = xp.exp(x - xp.max(x, axis=axis, keepdims=True))
     return e / xp.sum(e, axis=axis, keepdims=True)
 
 
-@op(vjp=lambda g, y, axis: g - exp(y) * sum(g, axis=axis, keepdims=True), samples=_samples)
+@op(vjp=lambda g, y, axis: g - exp(y) * _total(g, axis), samples=_samples)
 def log_softmax(xp: Any, x: Any, /, *, axis: Any = -1) -> Any:
     """log(softmax(x)) along ``axis``, without overflow."""
+    if 0 in x.shape:
+        return x - xp.sum(x, axis=axis, keepdims=True)
     shifted = x - xp.max(x, axis=axis, keepdims=True)
     return shifted - xp.log(xp.sum(xp.exp(shifted), axis=axis, keepdims=True))
 

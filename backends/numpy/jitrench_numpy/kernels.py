@@ -122,14 +122,24 @@ def _where(condition: Any, x1: Any, x2: Any) -> Any:
 
 
 def _softmax(x: Any, axis: Any = -1) -> Any:
+    if not x.size:
+        return _SOFTMAX(np, x, axis=axis)
     e = np.subtract(x, np.maximum.reduce(x, axis=axis, keepdims=True))
     e = np.exp(e)
     return e / np.add.reduce(e, axis=axis, keepdims=True)
 
 
+_SOFTMAX = jt.softmax.op.forward  # type: ignore[attr-defined]
+
+
 def _log_softmax(x: Any, axis: Any = -1) -> Any:
+    if not x.size:
+        return _LOG_SOFTMAX(np, x, axis=axis)
     shifted = x - np.maximum.reduce(x, axis=axis, keepdims=True)
     return shifted - np.log(np.add.reduce(np.exp(shifted), axis=axis, keepdims=True))
+
+
+_LOG_SOFTMAX = jt.log_softmax.op.forward  # type: ignore[attr-defined]
 
 
 def _reshape(x: Any, shape: Any, copy: bool | None = None) -> Any:
