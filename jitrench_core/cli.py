@@ -21,7 +21,7 @@ from typing import Any
 from . import __version__, plugins, registry
 from . import backend as backends
 from .backend import Backend
-from .errors import JITrenchError, suggest
+from .errors import JITrenchError, NotFoundError, suggest
 from .op import Op
 
 Report = tuple[dict[str, Any], list[str], int]  # the JSON object, the lines of text, the exit code
@@ -75,6 +75,12 @@ def _parser() -> argparse.ArgumentParser:
     finder.add_argument("--markdown", action="store_true", help="print the page docs/support.md")
     finder.add_argument("name", nargs="?", default="", help="only ops whose name contains this; * and ? are wildcards")
     add("backends", _backends, "List the backends: devices, array library, and whether it imports.")
+    checker = add(
+        "check", _check, "Run the conformance battery of ops, and print what failed. Exits with 1 if any did."
+    )
+    checker.add_argument("name", nargs="*", help="ops, plugins, distributions or backends (none: everything)")
+    checker.add_argument("--backend", action="append", help="on this backend only; repeat it, or separate with commas")
+    checker.add_argument("--complex", action="store_true", help="try complex numbers, too, where an op takes them")
     add("doctor", _doctor, "Check the installation, and say what to install. Exits with 1 if something is broken.")
     return parser
 
@@ -244,6 +250,42 @@ def _backend(b: Backend, default: str | None) -> dict[str, Any]:
         "default": default is not None and default.partition(":")[0] == b.name,
         "error": error,
     }
+
+
+# -- check ----------------------------------------------------------------------------------------------------------
+
+
+def _check(args: argparse.Namespace) -> Report:
+    from .testing.checking import NAMES, check
+    from .testing.op_tests import why_not
+
+    try:
+        results = list(check(args.name, args.backend, args.complex))
+    except NotFoundError as e:
+        return {"results": [], "error": str(e)}, [str(e)], 1
+    bad = [r for r in results if r.failed]
+    untested = [r for r in results if r.untested]
+    passed = len(results) - len(bad) - len(untested)
+    lines = _table(
+        ("op", "from", "backend", "passed", "failed"),
+        (
+            (r.op, r.owner, r.backend, f"{len(NAMES) - len(r.failed)} of {len(NAMES)}", ", ".join(r.failed))
+            if not r.untested
+            else (r.op, r.owner, r.backend, "-", r.untested)
+            for r in results
+        ),
+        args.width,
+    )
+    if bad:
+        lines += ["", f"the first failure of {bad[0].op} on {bad[0].backend}:", *_indent(bad[0].failure)]
+    absent = {} if args.backend else {name: reason for name in backends.names() if (reason := why_not(name))}
+    lines += [line for name, reason in absent.items() for line in ("", f"note: nothing ran on {name}: {reason}")]
+    counts = [(passed, "passed"), (len(bad), "failed"), (len(untested), "not tested")]
+    lines += ["", ", ".join(f"{n} {what}" for n, what in counts if n or what == "passed")]
+    if plugins.failed():
+        lines += [f"{len(plugins.failed())} plugin(s) failed and might hold more: see `jitrench plugins`"]
+    data = {"checks": list(NAMES), "results": [r._asdict() for r in results], "passed": passed}
+    return data, lines, 1 if bad or not passed else 0
 
 
 # -- doctor ---------------------------------------------------------------------------------------------------------

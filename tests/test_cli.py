@@ -398,3 +398,84 @@ def test_a_reader_that_leaves_early(site: Site) -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 0
+
+
+# -- check ----------------------------------------------------------------------------------------------------------
+
+WRONG = """
+from jitrench_core import hookimpl, op
+
+@op(elementwise=True, vjp={"x": lambda g, x: 3 * g * x})
+def twice_wrong(xp, x, /):
+    "x**2."
+    return x * x
+
+@op(vjp={"x": lambda g: g})
+def same(xp, x, /):
+    "x."
+    return x
+
+@hookimpl
+def register_ops(register):
+    register(twice_wrong)
+    register(same)
+"""
+
+
+def test_check_prints_a_row_for_each_op_and_backend(site: Site) -> None:
+    site.add("soft", HOOKED)
+    lines = run(site, "check", "soft").splitlines()
+    assert lines[0].split() == ["op", "from", "backend", "passed", "failed"]
+    assert lines[2].split() == ["softsign", "soft", "numpy", "8", "of", "8"]
+    assert lines[-1] == "1 passed"
+    for name in ("softsign", "jitrench-soft"):
+        assert run(site, "check", name).splitlines() == lines
+    both = load(site, "check", "softsign", "relu", "--backend", "numpy")
+    assert [(r["op"], r["backend"], r["failed"]) for r in both["results"]] == [
+        ("softsign", "numpy", []),
+        ("relu", "numpy", []),
+    ]
+    assert both["passed"] == 2
+
+
+def test_check_tells_what_failed_and_shows_the_first_failure(site: Site) -> None:
+    site.add("wrong", WRONG)
+    text = run(site, "check", "wrong", code=1)
+    rows = {line.split()[0]: line.split(maxsplit=3) for line in text.splitlines()[2:4]}
+    assert rows["twice_wrong"] == ["twice_wrong", "wrong", "numpy", "6 of 8  gradient, jvp"]
+    assert rows["same"] == ["same", "wrong", "numpy", "-       no test data: @op(samples=)"]
+    assert (
+        "the first failure of twice_wrong on numpy:\n  op 'twice_wrong' on numpy, sample: float64 (2, 3): the gradient"
+        in text
+    )
+    assert text.splitlines()[-1] == "0 passed, 1 failed, 1 not tested"
+    same, wrong = sorted(load(site, "check", "wrong", code=1)["results"], key=lambda r: r["op"])
+    assert wrong["failed"] == ["gradient", "jvp"]
+    assert wrong["failure"].startswith("op 'twice_wrong' on numpy")
+    assert (same["failed"], same["untested"]) == ([], "no test data: @op(samples=)")
+
+
+def test_check_of_a_plugin_with_a_kernel_runs_the_op_that_it_is_of(site: Site) -> None:
+    site.add("fast", KERNEL % ("exp", "numpy", 7))
+    text = run(site, "check", "fast", code=1)
+    assert "exp  jitrench-core  numpy" in text
+    assert "value" in text.splitlines()[2]
+
+
+def test_check_of_nothing_that_is_installed(site: Site) -> None:
+    site.add("soft", HOOKED)
+    site.add("broken", CRASH)
+    site.add("layers", "from jitrench_core import Layer, hookimpl\n\n@hookimpl\ndef register_layers(register): ...\n")
+    unknown = "no op, plugin or backend 'softsing' is installed. Did you mean 'softsign'"
+    assert run(site, "check", "softsing", code=1).startswith(unknown)
+    assert load(site, "check", "softsing", code=1)["error"].startswith(unknown)
+    assert run(site, "check", "broken", code=1).startswith("plugin 'broken' of jitrench-broken did not load")
+    assert run(site, "check", "layers", code=1) == "plugin 'layers' has no op, no kernel and no backend to check\n"
+
+
+def test_check_on_a_backend_that_cannot_compute(site: Site) -> None:
+    site.add("ghost", GHOST)
+    text = run(site, "check", "relu", "--backend", "ghost", code=1)
+    assert "backend ghost: " in text
+    assert text.splitlines()[-1] == "0 passed, 1 not tested"
+    assert "note: nothing ran on ghost: " in run(site, "check", "relu")

@@ -192,18 +192,40 @@ def check_op(
 
     Raises ``AssertionError``, which names the op, the input and the worst element.
     """
+    for _, failure in outcomes(function, device, reference=reference, cases=cases, complex=complex, seed=seed):
+        if failure is not None:
+            raise failure
+
+
+def outcomes(
+    function: Any,
+    device: Any = "numpy",
+    *,
+    reference: Callable[..., Any] | None = None,
+    cases: Sequence[tuple[tuple[Any, ...], dict[str, Any]]] = (),
+    complex: bool | None = None,
+    seed: int = 0,
+) -> Iterator[tuple[str, AssertionError | None]]:
+    """Each check of ``check_op`` by its name, with the first case that failed it.
+
+    Raises ``AssertionError`` for an op without test data.
+    """
     run = Run(function, device, reference, seed)
-    check_documented(run)
     every = [*_cases(run), *(Case(f"case {i}", arrays, attrs) for i, (arrays, attrs) in enumerate(cases))]
-    for case in every:
-        for check in CHECKS:
-            check(run, case)
-    for case in every if complex or (complex is None and run.op.owner == "jitrench-core") else ():
-        if case.label == "sample" or case.label.startswith("case "):
-            with_complex = complex_case(run, case)
-            if with_complex is not None:
-                for check in CHECKS:
-                    check(run, with_complex)
+    if complex or (complex is None and run.op.owner == "jitrench-core"):
+        own = [case for case in every if case.label == "sample" or case.label.startswith("case ")]
+        every += [case for case in (complex_case(run, case) for case in own) if case is not None]
+    yield "documented", _failure(check_documented, run)
+    for name, check in CHECKS.items():
+        yield name, next((found for case in every if (found := _failure(check, run, case))), None)
+
+
+def _failure(check: Callable[..., None], *args: Any) -> AssertionError | None:
+    try:
+        check(*args)
+    except AssertionError as e:
+        return e
+    return None
 
 
 # -- the checks, each of one case -----------------------------------------------------------------------------------
@@ -401,15 +423,15 @@ def check_vmap(run: Run, case: Case) -> None:
 
 
 # What holds for every case of every op.
-CHECKS: tuple[Callable[[Run, Case], None], ...] = (
-    check_value,
-    check_float32,
-    check_gradient,
-    check_second_order,
-    check_saved,
-    check_jvp,
-    check_vmap,
-)
+CHECKS: dict[str, Callable[[Run, Case], None]] = {
+    "value": check_value,
+    "float32": check_float32,
+    "gradient": check_gradient,
+    "second order": check_second_order,
+    "saved": check_saved,
+    "jvp": check_jvp,
+    "vmap": check_vmap,
+}
 
 
 def _weighted(run: Run, case: Case, arrays: Sequence[Any], weights: Sequence[Any]) -> float:
