@@ -5,15 +5,13 @@ from __future__ import annotations
 import traceback
 import warnings
 from collections.abc import Iterable, Iterator
-from functools import partial
 from typing import Any, NamedTuple
 
 from .. import backend as backends
 from .. import plugins, registry
 from ..errors import NotFoundError, suggest
-from ..ops.creation import asarray
 from .battery import CHECKS, outcomes
-from .op_tests import backends_for, ops_of, why_not
+from .op_tests import backends_for, ops_of, reference_of, why_not
 from .support import has_test_data
 
 NAMES = ("documented", *CHECKS)
@@ -33,11 +31,10 @@ class Result(NamedTuple):
     untested: str
 
 
-def check(names: Iterable[str], on: Iterable[str] | None = None, complex: bool = False) -> Iterator[Result]:
+def check(names: Iterable[str], on: Iterable[str] | None = None, complex: bool | None = None) -> Iterator[Result]:
     """Run the battery for all that ``names`` stand for (nothing: every op), on the backends ``on`` (None: all that work here).
 
-    The reference is the op's own forward on NumPy. A composite is its own definition; elsewhere than on NumPy it must give what it gives
-    there. ``complex`` holds ops to complex numbers, too, which is wrong of those with a phase that nobody can know, such as ``eig``.
+    ``complex`` is that of ``check_op``.
 
     A name is that of an op, of a plugin or distribution (its ops, and those that it has kernels of), or of a backend (all ops there).
     Raises ``NotFoundError`` for another.
@@ -87,7 +84,7 @@ def _targets(name: str, on: list[str]) -> list[tuple[str, str]]:
     ]
 
 
-def _result(op: str, backend: str, complex: bool) -> Result:
+def _result(op: str, backend: str, complex: bool | None) -> Result:
     owner, function = registry.ops.owners[op], registry.ops[op]
     if reason := why_not(backend):
         return Result(op, owner, backend, [], "", f"backend {backend}: {reason}")
@@ -98,8 +95,7 @@ def _result(op: str, backend: str, complex: bool) -> Result:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            reference = partial(_on_numpy, function) if function.op.composite and not why_not("numpy") else None
-            for name, found in outcomes(function, backend, reference=reference, complex=complex):
+            for name, found in outcomes(function, backend, reference=reference_of(function), complex=complex):
                 if found is not None:
                     failed.append(name)
                     failure = failure or _told(found)
@@ -107,12 +103,6 @@ def _result(op: str, backend: str, complex: bool) -> Result:
         failed.append("test data")
         failure = failure or _told(e)
     return Result(op, owner, backend, failed, failure, "")
-
-
-def _on_numpy(function: Any, *arrays: Any, **attrs: Any) -> Any:
-    """What an op gives on the NumPy backend, as arrays."""
-    y = function(*(asarray(a, device="numpy") if hasattr(a, "shape") else a for a in arrays), **attrs)
-    return tuple(part.numpy() for part in y) if isinstance(y, (tuple, list)) else y.numpy()
 
 
 def _told(e: BaseException) -> str:

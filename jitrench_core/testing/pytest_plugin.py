@@ -75,12 +75,12 @@ class OpTest(pytest.Item):
         """Run the battery."""
         from .. import registry
         from .battery import check_op
-        from .op_tests import why_not
+        from .op_tests import reference_of, why_not
 
         if reason := why_not(self.backend):
             named = self.config.getoption("jitrench_backend")
             (pytest.fail if named else pytest.skip)(f"backend {self.backend}: {reason}")
-        check_op(registry.ops[self.op], self.backend)
+        check_op(registry.ops[self.op], self.backend, reference=reference_of(registry.ops[self.op]))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """The battery's own words; a traceback tells of it alone."""
