@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import redirect_stdout
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from shutil import get_terminal_size, which
 from typing import Any
 
@@ -81,6 +82,12 @@ def _parser() -> argparse.ArgumentParser:
     checker.add_argument("name", nargs="*", help="ops, plugins, distributions or backends (none: everything)")
     checker.add_argument("--backend", action="append", help="on this backend only; repeat it, or separate with commas")
     checker.add_argument("--complex", action="store_true", help="try complex numbers, too, where an op takes them")
+    maker = add("new", _new, "Write a plugin as a complete package, with tests that pass.")
+    maker.add_argument("kind", choices=("op", "layer", "optimizer", "backend"))
+    maker.add_argument("name", help="of the op or backend, my_op, or of the class, MyLayer")
+    maker.add_argument(
+        "--into", type=Path, default=Path(), metavar="FOLDER", help="where its folder goes (default: here)"
+    )
     add("doctor", _doctor, "Check the installation, and say what to install. Exits with 1 if something is broken.")
     return parser
 
@@ -286,6 +293,22 @@ def _check(args: argparse.Namespace) -> Report:
         lines += [f"{len(plugins.failed())} plugin(s) failed and might hold more: see `jitrench plugins`"]
     data = {"checks": list(NAMES), "results": [r._asdict() for r in results], "passed": passed}
     return data, lines, 1 if bad or not passed else 0
+
+
+# -- new ------------------------------------------------------------------------------------------------------------
+
+
+def _new(args: argparse.Namespace) -> Report:
+    from .scaffold import ScaffoldError, create
+
+    try:
+        files = create(args.kind, args.name, args.into)
+    except (ScaffoldError, OSError) as e:
+        return {"files": [], "error": str(e)}, [str(e)], 1
+    folder = files[0].parent
+    lines = [f"{folder}:", *(f"  {f.relative_to(folder).as_posix()}" for f in files)]
+    lines += ["", f'to try it: cd {folder} && pip install -e ".[test]" && pytest']
+    return {"files": [str(f) for f in files], "error": None}, lines, 0
 
 
 # -- doctor ---------------------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ STOREYS = [
     {"fft", "inspection", "interop", "linalg", "random", "plot", "anomaly", "spellings", "watching"},
     {"scope"},
     {"layer", "optimizer"},
-    {"testing", "cli"},
+    {"testing", "scaffold", "cli"},
 ]
 # What a plugin or backend may import beyond jitrench_core itself.
 DOCUMENTED = {

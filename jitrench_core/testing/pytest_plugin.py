@@ -29,13 +29,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test for each op and backend, of a function that ``op_tests`` made."""
+    """A test for each op and backend, of a function that ``op_tests`` made; for each backend, of one that takes ``jitrench_backend``."""
     wanted = getattr(metafunc.function, "jitrench_ops", None)
-    if wanted is None:
+    if wanted is None and "jitrench_backend" not in metafunc.fixturenames:
         return
     from ..errors import NotFoundError
     from .op_tests import backends_for, ops_of
 
+    on = backends_for(metafunc.config.getoption("jitrench_backend"))
+    if wanted is None:
+        metafunc.parametrize("jitrench_backend", on, indirect=True)
+        return
     try:
         names = ops_of(wanted.owner)
     except NotFoundError as e:
@@ -48,13 +52,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         pytest.param(name, marks=pytest.mark.skip(reason=wanted.skip[name])) if name in wanted.skip else name
         for name in names
     ]
-    metafunc.parametrize("jitrench_backend", backends_for(metafunc.config.getoption("jitrench_backend")), indirect=True)
+    metafunc.parametrize("jitrench_backend", on, indirect=True)
     metafunc.parametrize("jitrench_op", marked)
 
 
 @pytest.fixture
 def jitrench_backend(request: pytest.FixtureRequest) -> str:
-    """The backend that the ops are tested on. One that was named must work; another is skipped where it cannot."""
+    """The name of the backend to test on. One that ``--jitrench-backend`` names must work; another is skipped where it cannot."""
     from .op_tests import why_not
 
     name = str(request.param)

@@ -1,0 +1,88 @@
+"""``jitrench new``: the packages that it writes pass their own tests. ``tox run -e template`` installs them by pip, too."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+from test_cli import load, run
+from test_plugins import Site
+
+from jitrench_core.scaffold import ScaffoldError, create
+
+KINDS = {"op": "soft_step", "layer": "MyAffine", "optimizer": "SignDown", "backend": "mine"}
+
+
+def installed(folder: Path) -> Site:
+    """A Python that sees the package in ``folder`` as if pip had installed it."""
+    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    ((key, module),) = project["entry-points"]["jitrench"].items()
+    site = Site(folder)
+    info = folder / f"{module}-0.1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: 0.1.0\n")
+    (info / "entry_points.txt").write_text(f"[jitrench]\n{key} = {module}\n")
+    site.names += [key, "nn"]
+    return site
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_written_passes_its_own_tests(kind: str, tmp_path: Path) -> None:
+    files = create(kind, KINDS[kind], tmp_path)
+    assert all(f.exists() for f in files)
+    folder = files[0].parent
+    site = installed(folder)
+    only = ["-k", "relu or matmul or device or imported"] if kind == "backend" else []  # all of it takes half a minute
+    places = [str(f.parent) for f in files if f.suffix == ".py"]
+    done = site.python(
+        "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", str(folder / "pyproject.toml"), *places, *only
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " passed" in done.stdout
+    assert "failed" not in done.stdout
+    name = "jitrench-" + {"op": "soft-step", "layer": "my-affine", "optimizer": "sign-down", "backend": "mine"}[kind]
+    assert folder.name == name
+    assert f"{name} 0.1.0 loaded" in " ".join(run(site, "plugins").split())
+
+
+def test_either_spelling_of_a_name_is_understood(tmp_path: Path) -> None:
+    for i, name in enumerate(("MyThing", "my_thing", "my-thing", "My Thing")):
+        into = tmp_path / str(i)
+        for kind, wanted in (("op", "my_thing"), ("layer", "MyThing")):
+            code = (create(kind, name, into / kind)[0].parent / "jitrench_my_thing" / "__init__.py").read_text()
+            assert f"{'def' if kind == 'op' else 'class'} {wanted}(" in code
+
+
+def test_names_and_places_that_cannot_be(tmp_path: Path) -> None:
+    for kind, name, told in (
+        ("op", "relu", "there is op 'relu' already, and a second one would not load; choose another name"),
+        ("layer", "linear", "there is layer 'Linear' already"),
+        ("optimizer", "Adam", "there is optimizer 'Adam' already"),
+        ("backend", "numpy", "there is backend 'numpy' already"),
+        ("op", "lambda", "'lambda' is no name of a Python object; expected letters, digits and underscores"),
+        ("op", "2fast", "'2fast' is no name"),
+        ("op", "a.b", "is no name"),
+        ("op", "", "'' is no name"),
+    ):
+        with pytest.raises(ScaffoldError, match=told):
+            create(kind, name, tmp_path)
+    assert not list(tmp_path.iterdir())
+    create("op", "one_more", tmp_path)
+    with pytest.raises(ScaffoldError, match=r"jitrench-one-more exists; nothing was written"):
+        create("op", "one_more", tmp_path)
+
+
+def test_the_command(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    lines = run(site, "new", "op", "soft_step", "--into", str(tmp_path / "here")).splitlines()
+    folder = tmp_path / "here" / "jitrench-soft-step"
+    assert lines[0] == f"{folder}:"
+    assert lines[-1] == f'to try it: cd {folder} && pip install -e ".[test]" && pytest'
+    for line in lines[1:-2]:
+        assert (folder / line.strip()).is_file()
+    assert run(site, "new", "op", "soft_step", "--into", str(tmp_path / "here"), code=1).endswith(
+        "nothing was written\n"
+    )
+    told = load(site, "new", "op", "relu", code=1)
+    assert (told["files"], told["error"].split(" already")[0]) == ([], "there is op 'relu'")
