@@ -54,7 +54,7 @@ def by_trainer(net: Any, params: Any, batches: list[Any], **options: Any) -> flo
     trainer = nn.Trainer(net, nn.mse_loss, lambda p: optim.SGD(p, lr=0.1), params=params, progress=False, **options)
     trainer.predict(batches[0][0])
     begin = time.perf_counter()
-    trainer.fit(batches, epochs=1)
+    trainer.fit(batches, epochs=1, batch_size=None)
     return time.perf_counter() - begin
 
 

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from functools import partial
 from inspect import Parameter, signature
+from numbers import Integral
 from threading import RLock
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Never
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import CodeType, FrameType
 
-__all__ = ["Layer", "LayerError", "LoadedKeys", "Scope", "as_tensors", "explain_input", "shown"]
+__all__ = ["Layer", "LayerError", "LoadedKeys", "Scope", "as_tensors", "buffers_of", "explain_input", "shown"]
 
 
 class LoadedKeys(NamedTuple):
@@ -43,6 +44,8 @@ class LoadedKeys(NamedTuple):
 
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
+# What to do where a parameter is asked for and the layer is not being called.
+_WHERE = "call the layer itself, not its forward(), in which it is declared; in __init__, self.{name} = nn.Parameter(value) makes one"
 _making = RLock()  # held in first calls: two threads must not make a layer's parameters twice
 
 
@@ -109,9 +112,7 @@ class Layer:
                 touched(mine)
             return mine
         if current.layer is not self:
-            raise LayerError(
-                f"{self.label}: call the layer itself, not its forward(), so that its parameters are found"
-            )
+            raise LayerError(f"{self.label}: {_WHERE.format(name=name)}")
         place = current.place
         place.used.add(name)
         found: Any = place.tree.get(name)
@@ -124,6 +125,8 @@ class Layer:
                 _check_dtype(x, found, self.label)
         if not trainable:
             touched(found)
+            if name not in self._buffers:  # made by another layer, of which this one has the parameters
+                self._buffers += (name,)
         return found
 
     def buffer(self, name: str, shape: tuple[int, ...], init: Initializer) -> Tensor:
@@ -308,6 +311,8 @@ class Layer:
         self, scope: Scope, place: Place, name: str, shape: tuple[int, ...], init: Initializer, trainable: bool
     ) -> Tensor:
         """A new tensor of this layer."""
+        if name in _RESERVED:
+            self._refuse_reserved(name, ())
         if not trainable and name not in self._buffers:
             self._buffers += (name,)
         held = self._pending.get(name) if scope.train is None else None
@@ -320,7 +325,7 @@ class Layer:
     def _late(self, name: str, shape: tuple[int, ...], init: Initializer, trainable: bool) -> Tensor:
         """A parameter that the first call did not ask for."""
         if self._kind is None:
-            raise LayerError(f"{self.label} has no {name!r} yet: call the layer itself, not its forward()")
+            raise LayerError(f"{self.label} has no {name!r} yet: {_WHERE.format(name=name)}")
         alike = next(iter(self._tensors.values()), None)
         scope = Scope(
             {},
@@ -353,7 +358,8 @@ class Layer:
         came = "" if current is None else ", ".join(str(x.shape) for x in current.inputs if type(x) is Tensor)
         raise ShapeError(
             f"{self.label}: expected {name!r} of shape {shape}{f' for an input of shape {came}' if came else ''}, got "
-            f"{found.shape}: pass an input like the one the parameters were made for, or make them anew by nn.init"
+            f"{found.shape}: pass an input like the one the parameters were made for, or make "
+            + ("a new layer" if current is None or current.scope.train is None else "them anew by nn.init")
         )
 
     def _siblings(self, current: Frame) -> str:
@@ -368,6 +374,8 @@ class Layer:
     # -- attributes ---------------------------------------------------------------------------------------------------
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if name in _RESERVED:
+            self._refuse_reserved(name, value)
         known = name in self._tensors
         if not known and type(value) is not Tensor:
             object.__setattr__(self, name, value)
@@ -389,6 +397,18 @@ class Layer:
         else:
             object.__setattr__(self, name, value)
 
+    def _refuse_reserved(self, name: str, value: Any) -> None:
+        """An attribute that would hide what every layer has; a subclass that has made it data, or puts a function there, means it."""
+        own, part = getattr(type(self), name), isinstance(value, Layer)
+        if not callable(own) and name != "name" and own is not vars(Layer)[name]:
+            return
+        if isinstance(value, (str, type(None))) if name == "name" else not part and callable(own) and callable(value):
+            return
+        what = "a method" if callable(own) else "an attribute"
+        other = f"{name}_net" if part else f"my_{name}"
+        hint = "train() and eval() say it" if name == "training" else f"choose another name, such as self.{other}"
+        raise LayerError(f"{type(self).__name__}.{name} = ...: {name!r} is {what} of every layer; {hint}")
+
     def __delattr__(self, name: str) -> None:
         if name in self._tensors:
             self._tensors = {key: x for key, x in self._tensors.items() if key != name}
@@ -397,6 +417,8 @@ class Layer:
 
     def register_buffer(self, name: str, value: Tensor) -> None:
         """Hold ``value`` as state that no gradient reaches, under ``name``."""
+        if name in _RESERVED:
+            self._refuse_reserved(name, value)
         if name not in self._buffers:
             self._buffers += (name,)
         self._hold(name, asarray(value).detach())
@@ -440,7 +462,7 @@ class Layer:
             if self._kind is not None:
                 what += "." + suggest(name, [*self._tensors, *vars(self)])
             elif not name.startswith("_"):
-                what += "; parameters are there after the first call"
+                what += "; parameters are there after the first call. To share one, use it in forward: docs/models.md, tying"
             raise AttributeError(what, name=name, obj=self)
 
     # -- what a user calls ----------------------------------------------------------------------------------------------
@@ -654,6 +676,9 @@ class Layer:
         return f"{type(self).__name__}({self.extra_repr()}{inside}{chr(10) if lines else ''})"
 
 
+_RESERVED = frozenset(name for name in vars(Layer) if not name.startswith("_"))
+
+
 def _visit(layer: Layer, chain: tuple[str, ...], seen: set[int]) -> Iterator[tuple[tuple[str, ...], Layer]]:
     """``Layer.walk``, beyond the layers in ``seen``."""
     if id(layer) not in seen:
@@ -692,13 +717,20 @@ def _warn_if_lost(kind: str, code: CodeType, line: int) -> None:
         )
 
 
+def buffers_of(layer: Layer) -> tuple[str, ...]:
+    """The names of a layer's own buffers, also where it has run in a ``Scope`` only."""
+    return layer._buffers
+
+
 def shown(value: Any) -> str:
-    """An option in a layer's repr: functions by their names, Tensors by their shapes."""
+    """An option in a layer's repr: functions by their names, Tensors by their shapes, NumPy's ints as Python's."""
     if isinstance(value, partial):
         options = [*map(shown, value.args), *(f"{k}={shown(v)}" for k, v in value.keywords.items())]
         return f"{shown(value.func)}({', '.join(options)})"
     if isinstance(value, Tensor):
         return f"Tensor of shape {value.shape}"
+    if not isinstance(value, bool) and isinstance(value, Integral):
+        return str(int(value))
     return value.__name__.lstrip("_") if callable(value) and hasattr(value, "__name__") else repr(value)
 
 

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from numbers import Real
-from typing import Any, ClassVar, NamedTuple, Never, final
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Never, final
+from weakref import ref
 
 from .backend import Device, owner
 from .dtypes import DType, float64
-from .errors import DTypeError, GradientError, JITrenchError, suggest
+from .errors import (
+    DeviceMismatchError,
+    DTypeError,
+    GradientError,
+    JITrenchError,
+    NotFoundError,
+    OpError,
+    ShapeError,
+    suggest,
+)
 from .graph import no_grad
 from .ops.creation import asarray, tensor
 from .tensor import Tensor, assign
-from .transforms.tree import flatten, names
+from .transforms.tree import flatten, names, partners
 
 
 class OptimizerError(JITrenchError, ValueError):
@@ -22,20 +33,71 @@ class OptimizerError(JITrenchError, ValueError):
 
 
 @final
+class Options(dict[str, Any]):
+    """A group's hyper-parameters by name: each can be set, by what its optimizer takes, and none comes or goes."""
+
+    __slots__ = ("_owner",)
+
+    def __init__(self, options: Mapping[str, Any], owner: Callable[[], Optimizer | None] = lambda: None) -> None:
+        super().__init__(options)
+        self._owner = owner  # weak, for an optimizer frees its slots at once, not with the next garbage collection
+
+    def update(self, *given: Any, **options: Any) -> None:
+        new = {name: _steady(value) for name, value in dict(*given, **options).items()}
+        if (optimizer := self._owner()) is not None:
+            optimizer._change(self, new)
+        else:
+            super().update(new)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self.update({name: value})
+
+    def __ior__(self, other: Any) -> Options:  # type: ignore[override, misc]
+        self.update(other)
+        return self
+
+    def setdefault(self, name: str, default: Any = None) -> Any:
+        if name not in self:
+            self[name] = default
+        return self[name]
+
+    def _keep(self, *_: Any) -> Never:
+        raise OptimizerError(f"an option of a group can be set, not removed; it has {', '.join(self)}")
+
+    __delitem__ = pop = popitem = clear = _keep
+
+    def __reduce__(self) -> Any:  # optimizers pickle, references to them do not; they set them again
+        return Options, (dict(self),)
+
+
+@final
 class Group:
     """Parameters that are updated alike, with their learning rate and options. ``optimizer.groups`` lists them.
 
     ``params`` are its Tensors, ``slots`` the rule's state for each of them, by name, and ``lr`` the learning rate, a 0-d float64
-    Tensor that can be set by a number. ``options`` are the other hyper-parameters, a dict of Python numbers, read at each step.
+    Tensor that can be set by a number. ``options`` are the other hyper-parameters, a dict of Python numbers; what is set in it is checked
+    as what the optimizer was made with, and slots that it needs are made.
     """
 
-    __slots__ = ("_leaves", "_lr", "_plans", "_tree", "_who", "kinds", "names", "options", "params", "slots")
+    __slots__ = (
+        "_leaves",
+        "_lr",
+        "_options",
+        "_passed",
+        "_plans",
+        "_tree",
+        "_who",
+        "kinds",
+        "names",
+        "params",
+        "slots",
+    )
 
-    def __init__(self, who: str, tree: Any, lr: Any, options: dict[str, Any]) -> None:
+    def __init__(self, who: str, tree: Any, lr: Any, options: Options) -> None:
         _check_lr(who, lr)
-        if not isinstance(tree, (dict, list, tuple, Tensor)) and isinstance(tree, Iterable):
-            tree = list(tree)
-        self._who, self._tree, self.options = who, tree, options
+        tree = _tree(tree)
+        self._who, self._tree, self._options = who, tree, options
+        self._passed: dict[str, Any] = {}  # to the kernel of a rule that is an op
         self._leaves: list[Tensor] = flatten(tree)[0]
         trainable: dict[Tensor, str] = {}  # by identity: comparing Tensors is elementwise
         for name, p in zip(names(tree), self._leaves, strict=True):
@@ -61,14 +123,53 @@ class Group:
         with no_grad():
             assign(self._lr, asarray(asarray(value), dtype=float64, device=self._lr.device))
 
+    @property
+    def options(self) -> Options:
+        """The hyper-parameters beside the learning rate. Assigning a dict sets those that it names."""
+        return self._options
+
+    @options.setter
+    def options(self, value: Mapping[str, Any]) -> None:
+        self._options.update(value)
+
     def __repr__(self) -> str:
-        options = "".join(f", {name}={value!r}" for name, value in self.options.items())
-        return f"Group({len(self.params)} parameters, lr={self.lr.item()!r}{options})"
+        return f"Group({self._shown(self.options)})"
+
+    def _shown(self, options: Mapping[str, Any]) -> str:
+        count = len(self.params)
+        values = "".join(f", {name}={value!r}" for name, value in options.items())
+        return f"{count} parameter{'' if count == 1 else 's'}, lr={self.lr.item()!r}{values}"
+
+    def _gradients(self) -> list[Tensor | None]:
+        return [p.grad if p.node is not None else None for p in self.params]  # one may have been frozen since
+
+    def _install(
+        self, slots: list[dict[str, Tensor]], options: Mapping[str, Any], op: Any, order: tuple[str, ...]
+    ) -> None:
+        """Use these slots and options from now on."""
+        if slots is not self.slots:
+            self.slots = slots
+            self._plans = [_Plan.of(p, kept, order) for p, kept in zip(self.params, slots, strict=True)]
+        dict.update(self._options, options)
+        if op is not None:  # a call by ten names takes a microsecond more than one by none
+            self._passed = {name: value for name, value in self._options.items() if value != op.attrs[name]}
+            if "donated" in op.attrs:
+                self._passed["donated"] = True
 
     def state(self) -> dict[str, Any]:
         """``"lr"``, and ``"slots"``: a tree like the parameters with a dict of slots for each."""
         slots = dict(zip(self.params, self.slots, strict=True))
         return {"lr": self._lr, "slots": flatten(self._tree)[1]([slots.get(p, {}) for p in self._leaves])}
+
+
+@final
+class _Nothing:
+    """In a plan, a slot that is not there."""
+
+    data = None
+
+
+_data = attrgetter("data")
 
 
 @final
@@ -78,8 +179,8 @@ class _Plan(NamedTuple):
     p: Tensor
     slots: dict[str, Tensor]
     device: Device
-    inputs: tuple[Tensor | None, ...]
-    """The slots in the op's order, None for those that are not there."""
+    inputs: tuple[Tensor | type[_Nothing], ...]
+    """The slots in the op's order."""
     arrays: tuple[Tensor, ...]
     """What a kernel may write into: p and slots, numbers not among them."""
     outputs: tuple[tuple[int, Tensor], ...]
@@ -87,9 +188,12 @@ class _Plan(NamedTuple):
 
     @classmethod
     def of(cls, p: Tensor, slots: dict[str, Tensor], order: tuple[str, ...]) -> _Plan:
-        inputs = tuple(map(slots.get, order))
-        outputs = tuple((i, x) for i, x in enumerate((p, *inputs)) if x is not None)
+        inputs = tuple(slots.get(name, _Nothing) for name in order)
+        outputs = tuple((i, x) for i, x in enumerate((p, *inputs)) if isinstance(x, Tensor))
         return cls(p, slots, p.device, inputs, tuple(x for _, x in outputs if x.ndim), outputs)
+
+
+_UNRECORDED = no_grad()  # it has no state
 
 
 class Optimizer:
@@ -133,10 +237,9 @@ class Optimizer:
             self._refuse(unknown)
         _check_lr(type(self).__name__, lr)
         self._defaults = {"lr": lr, **(options or {})}
-        self._known = frozenset(options or ())
-        self.check(**(options or {}))
+        self._check(options or {})
         self.groups: list[Group] = []
-        several = isinstance(params, (list, tuple)) and any(isinstance(x, dict) and "params" in x for x in params)
+        several = isinstance(params, (list, tuple)) and any(map(self._is_group, params))
         for i, given in enumerate(params if several else [{"params": params}]):
             if not (isinstance(given, Mapping) and "params" in given):
                 raise OptimizerError(
@@ -150,6 +253,7 @@ class Optimizer:
                 f"{type(self).__name__} got {f'{n} tensors, none of which' if n else 'no tensor that'} requires a gradient: "
                 f"create parameters with requires_grad=True"
             )
+        self._known = frozenset(options or ())  # from now on they are the groups'
 
     # -- what a subclass writes -------------------------------------------------------------------------------------
 
@@ -194,11 +298,11 @@ class Optimizer:
         """
         self._refuse(options.keys() - self._defaults.keys(), list(self._defaults))
         # A list would be one and the same in all groups, and in each state_dict.
-        own = {name: tuple(x) if isinstance(x, list) else x for name, x in (self._defaults | options).items()}
+        own = {name: _steady(x) for name, x in (self._defaults | options).items()}
         lr = own.pop("lr")
-        self.check(**own)
+        self._check(own)
         who = type(self).__name__
-        group = Group(who, params, lr, own)
+        group = Group(who, params, lr, Options(own, ref(self)))
         taken = {p for other in self.groups for p in other.params}
         for name, p, (dtype, _) in zip(group.names, group.params, group.kinds, strict=True):
             if p in taken:
@@ -207,15 +311,54 @@ class Optimizer:
                 raise DTypeError(f"{who} takes real parameters; {name!r} is {dtype}")
         order = self._order(own)
         with no_grad():
-            for p in group.params:
-                slots: Any = self.slots(p, **own)
-                if not isinstance(slots, dict) or any(type(x) is not Tensor for x in slots.values()):
-                    raise OptimizerError(
-                        f"{who}.slots() must return a dict of Tensors by their names; got {slots!r:.60}"
-                    )
-                group.slots.append(slots)
-                group._plans.append(_Plan.of(p, slots, order))
+            slots = [self._slots(p, own) for p in group.params]
+        group._install(slots, own, self._op(), order)
         self.groups.append(group)
+
+    def _slots(self, p: Tensor, options: Mapping[str, Any]) -> dict[str, Tensor]:
+        slots: Any = self.slots(p, **options)
+        if not isinstance(slots, dict) or any(type(x) is not Tensor for x in slots.values()):
+            raise OptimizerError(
+                f"{type(self).__name__}.slots() must return a dict of Tensors by their names; got {slots!r:.60}"
+            )
+        return slots
+
+    def _is_group(self, x: Any) -> bool:
+        """Whether it is meant as one: it has parameters, or options in their place."""
+        return isinstance(x, dict) and (
+            "params" in x or any(isinstance(x.get(name), (Real, str)) for name in self._defaults)
+        )
+
+    def _check(self, options: Mapping[str, Any]) -> None:
+        """Raise for options out of their ranges, and for what is no bool where the rule's attribute is one."""
+        op = getattr(type(self).rule, "op", None)
+        for name, value in options.items():
+            if op is not None and isinstance(op.attrs.get(name), bool) and not isinstance(value, bool):
+                raise OptimizerError(f"{type(self).__name__}: {name} must be True or False; got {value!r:.60}")
+        self.check(**options)
+
+    def _op(self) -> Any:
+        """The op ``rule``, where it is the update."""
+        rule = type(self).rule
+        return rule.op if rule is not None and type(self).update is Optimizer.update else None
+
+    def _change(self, options: Options, new: Mapping[str, Any]) -> None:
+        """Set some of a group's options."""
+        if "lr" in new:
+            raise OptimizerError(f"{type(self).__name__}: the learning rate is no option of a group: set group.lr")
+        self._refuse(new.keys() - options.keys(), list(options))
+        group = next(group for group in self.groups if group._options is options)
+        changed = options | dict(new)
+        self._check(changed)
+        group._install(self._slots_with(group, changed), changed, self._op(), self._order(changed))
+
+    def _slots_with(self, group: Group, options: Mapping[str, Any]) -> list[dict[str, Tensor]]:
+        """A group's slots, if it had these options: new ones where they need more, and none that they do without."""
+        if all(_alike(value, options[name]) for name, value in group.options.items()):
+            return group.slots
+        with no_grad():
+            made = [self._slots(p, options) for p in group.params]
+        return [{name: old.get(name, x) for name, x in new.items()} for old, new in zip(group.slots, made, strict=True)]
 
     def _order(self, options: dict[str, Any]) -> tuple[str, ...]:
         """The names of the slots in the order of ``rule``; none without one."""
@@ -250,71 +393,115 @@ class Optimizer:
         for group in self.groups:
             group.lr = value
 
-    def step(self) -> None:
+    def step(self, grads: Any = None) -> None:
         """Update every parameter that has a gradient, by its ``.grad``; one without is left as it is.
 
+        ``grads``, such as ``jt.grad`` returns, take the place of every ``.grad``, which stays as it is: a tree like the parameters, of
+        which a leaf, or a part, may be None. Of several groups it is a list with a tree for each. A Tensor that occurs twice moves by
+        the sum of both its gradients.
+
         Raises ``GradientError`` where no parameter has a gradient, and ``OptimizerError`` for a rule that returns other slots than
-        it began with.
+        it began with, and for gradients of another structure; ``ShapeError``, ``DTypeError`` and ``DeviceMismatchError`` for one that is
+        not like its parameter. A gradient that does not fit changes nothing.
+
+        >>> import jitrench_core as jt
+        >>> import jitrench_optim as optim
+        >>> params = {"w": jt.tensor([3.0], requires_grad=True)}
+        >>> optimizer = optim.SGD(params, lr=0.25)
+        >>> loss, grads = jt.value_and_grad(lambda p: (p["w"] ** 2).sum())(params)
+        >>> optimizer.step(grads)
+        >>> params["w"].tolist()
+        [1.5]
         """
-        by_op = type(self).rule is not None and type(self).update is Optimizer.update
+        given = None if grads is None else self._given(grads)
+        op = self._op()
         moved = False
-        with no_grad():
-            for group in self.groups:
-                if group.options.keys() != self._known:
-                    self._refuse(group.options.keys() - self._known, list(self._defaults))
-                    lacks = sorted(self._known - group.options.keys())[0]
-                    raise OptimizerError(f"{type(self).__name__}.step(): a group lacks the option {lacks!r}")
-                moved = (self._by_op(group) if by_op else self._by_update(group)) or moved
+        with _UNRECORDED:
+            for i, group in enumerate(self.groups):
+                found = group._gradients() if given is None else given[i]
+                moved = (self._by_op(group, found, op) if op is not None else self._by_update(group, found)) or moved
         if not moved:
+            who = type(self).__name__
             raise GradientError(
-                f"{type(self).__name__}.step(): no parameter has a gradient; call backward() on the loss first"
+                f"{who}.step(): no parameter has a gradient; call backward() on the loss first. If you did: the parameters of {who} "
+                f"are the Tensors that it was given, and others have taken their place since, by model.to() for example: make "
+                f"the optimizer after that"
+                if given is None
+                else f"{who}.step(): there is no gradient for any parameter that requires one"
             )
 
-    def _by_op(self, group: Group) -> bool:
+    def _given(self, grads: Any) -> list[list[Tensor | None]]:
+        """Of a tree of gradients those of each group's parameters."""
+        who = f"{type(self).__name__}.step()"
+        if callable(grads):
+            raise OptimizerError(
+                f"{who} takes gradients, and got a {type(grads).__name__}: call it and backward() before; only LBFGS takes a closure"
+            )
+        trees = [grads]
+        if (count := len(self.groups)) > 1:
+            if not isinstance(grads, (list, tuple)) or len(grads) != count:
+                raise OptimizerError(
+                    f"{who}: the gradients of {count} groups are a list with a tree for each; got {_shown(grads)}"
+                    + (f" of {len(grads)}" if isinstance(grads, (list, tuple)) else "")
+                )
+            trees = list(grads)
+        given: list[list[Tensor | None]] = []
+        for group, tree in zip(self.groups, trees, strict=True):
+            try:
+                values = partners(group._tree, _tree(tree), "gradient", "parameter(s)")
+            except OpError as e:
+                raise OptimizerError(f"{who}: {e}") from None
+            expected = dict(zip(group.params, zip(group.names, group.kinds, strict=True), strict=True))
+            sums: dict[Tensor, Tensor] = {}
+            for p, g in zip(group._leaves, values, strict=True):
+                if g is not None and p in expected and p.node is not None:
+                    _check_gradient(who, p, g, *expected[p])
+                    sums[p] = sums[p].detach() + g.detach() if p in sums else g
+            given.append([sums.get(p) for p in group.params])
+        return given
+
+    def _by_op(self, group: Group, grads: list[Tensor | None], op: Any) -> bool:
         """The update of a group by the op ``rule``: its kernel is called as it is, since nothing is recorded."""
-        op = type(self).rule.op
-        kernels = op.kernels
-        # A call by ten names takes a microsecond more than one by none.
-        options = {name: value for name, value in group.options.items() if value != op.attrs[name]}
-        if donates := "donated" in op.attrs:
-            options["donated"] = True
-        first = group.lr.device
+        options = group._passed
+        donates = "donated" in options
+        first = group._lr.device
+        kind: type | None = None
+        kernel: Any = None
         moved = False
-        for p, slots, device, inputs, arrays, outputs in group._plans:
-            g = p.grad if p.node is not None else None  # it may have been frozen since
+        for (p, slots, device, inputs, arrays, outputs), g in zip(group._plans, grads, strict=True):
             if g is None:
                 continue
             moved = True
             lr = group._lr if device is first else group._lr.to(device)
-            if type(g.data) is not type(p.data) or owner(type(p.data)).depth:
-                self._update(p, g, lr, slots, group.options)
+            if type(p.data) is not kind:
+                kind = type(p.data)
+                kernel = None if owner(kind).depth else op.kernels[kind]
+            if kernel is None or type(g.data) is not kind:
+                self._update(p, g, lr, slots, group._options)
                 continue
             if donates:
                 for x in arrays:
                     if _holders(x) != ALONE:  # a graph, a view or a snapshot that somebody keeps stays as it is
                         assign(x, asarray(x, copy=True))
-            made = kernels[type(p.data)](
-                p.data, g.data, lr.data, *[x if x is None else x.data for x in inputs], **options
-            )
+            made = kernel(p.data, g.data, lr.data, *map(_data, inputs), **options)
             for i, x in outputs:
                 y = made[i] if inputs else made
                 if y is not x.data:
                     assign(x, Tensor(y))
         return moved
 
-    def _by_update(self, group: Group) -> bool:
+    def _by_update(self, group: Group, grads: list[Tensor | None]) -> bool:
         """The update of a group by the method ``update``."""
         rates: dict[tuple[DType, Device], Tensor] = {}
         moved = False
-        for p, slots, kind in zip(group.params, group.slots, group.kinds, strict=True):
-            g = p.grad if p.node is not None else None
+        for p, slots, kind, g in zip(group.params, group.slots, group.kinds, grads, strict=True):
             if g is None:
                 continue
             moved = True
             lr = rates.get(kind)
             if lr is None:
                 lr = rates[kind] = asarray(group.lr, dtype=kind[0], device=kind[1])
-            self._update(p, g, lr, slots, group.options)
+            self._update(p, g, lr, slots, group._options)
         return moved
 
     def _update(self, p: Tensor, g: Tensor, lr: Tensor, slots: dict[str, Tensor], options: dict[str, Any]) -> None:
@@ -340,7 +527,7 @@ class Optimizer:
             )
         assign(p, new)
         for name, value in kept.items():
-            assign(slots[name], value)
+            _keep(slots[name], value)
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
@@ -403,7 +590,7 @@ class Optimizer:
             )
         wrong: list[str] = []
         plans: list[tuple[Tensor, Tensor]] = []
-        settings: list[tuple[Group, Any, dict[str, Any]]] = []
+        settings: list[tuple[Group, Any, dict[str, Any], list[dict[str, Tensor]]]] = []
         for i, (group, given) in enumerate(zip(self.groups, saved, strict=True)):
             options = {name: _plain(value) for name, value in given["options"].items()}
             for name in sorted(options.keys() ^ group.options.keys()):
@@ -411,21 +598,26 @@ class Optimizer:
             lr = _plain(given.get("lr"))
             try:
                 _check_lr(who, lr)
-                self.check(**{name: options.get(name, mine) for name, mine in group.options.items()})
+                options = {name: _steady(options.get(name, mine)) for name, mine in group.options.items()}
+                self._check(options)
+                slots = self._slots_with(group, options)
             except OptimizerError as e:
                 wrong.append(f"group {i}: {e}")
-            settings.append((group, lr, options))
-            plans += self._fit(i, group, given, wrong)
+                slots = group.slots
+            settings.append((group, lr, options, slots))
+            plans += self._fit(i, group, slots, given, wrong)
         if wrong:
             raise OptimizerError(f"{who}.load_state_dict(): the state does not fit:\n  " + "\n  ".join(wrong))
         with no_grad():
-            for group, lr, options in settings:
+            for group, lr, options, slots in settings:
                 group.lr = lr
-                group.options.update(options)
+                group._install(slots, options, self._op(), self._order(options))
             for slot, value in plans:
                 assign(slot, value)
 
-    def _fit(self, i: int, group: Group, given: Mapping[str, Any], wrong: list[str]) -> list[tuple[Tensor, Tensor]]:
+    def _fit(
+        self, i: int, group: Group, mine: list[dict[str, Tensor]], given: Mapping[str, Any], wrong: list[str]
+    ) -> list[tuple[Tensor, Tensor]]:
         """Each slot of a group with its saved value; what does not fit is noted in ``wrong``."""
         theirs, values = [str(name) for name in _listed(given.get("params", []))], _listed(given.get("slots", []))
         numbers = [str(k) for k in range(len(group.names))]
@@ -441,7 +633,7 @@ class Optimizer:
             theirs = group.names
         found = dict(zip(theirs, values, strict=True))
         plan = []
-        for name, slots in zip(group.names, group.slots, strict=True):
+        for name, slots in zip(group.names, mine, strict=True):
             if not isinstance(found[name], Mapping):
                 wrong.append(f"{name}: expected a dict of slots; got {_shown(found[name])}")
                 continue
@@ -456,19 +648,58 @@ class Optimizer:
                     plan.append((slot, value))
         return plan
 
-    def _refuse(self, unknown: Iterable[str], known: list[str] | None = None) -> None:
-        """Options that the rule does not have."""
+    # -- as an object ------------------------------------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        """Its groups, with the options that are not the class's defaults."""
         from inspect import signature
 
+        usual = {p.name: p.default for p in signature(type(self)).parameters.values()}
+        shown = [
+            group._shown({name: x for name, x in group.options.items() if name in usual and x != usual[name]})
+            for group in self.__dict__.get("groups", ())
+        ]
+        return f"{type(self).__name__}({'; '.join(shown)})"
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self.__dict__.get("_known", ()) and not hasattr(type(self), name):
+            raise OptimizerError(
+                f"{type(self).__name__}: {name!r} is an option of the groups: set optimizer.groups[0].options[{name!r}], or that of "
+                f"each group"
+            )
+        object.__setattr__(self, name, value)
+
+    if not TYPE_CHECKING:  # it would let a type checker take any name
+
+        def __getattr__(self, name: str) -> Any:
+            if name in self.__dict__.get("_known", ()):
+                hint = f"it is an option of the groups, optimizer.groups[0].options[{name!r}]"
+            elif name in ("param_groups", "defaults"):
+                hint = "the groups are optimizer.groups; each has .params, .lr and .options"
+            else:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            raise NotFoundError(f"{type(self).__name__} has no attribute {name!r}: {hint}")
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        for group in self.groups:
+            if group._options._owner() is None:
+                group._options._owner = ref(self)
+
+    def _refuse(self, unknown: Iterable[str], known: list[str] | None = None) -> None:
+        """Options that the rule does not have."""
         if known is None:
+            from inspect import signature
+
             known = [
                 p.name
                 for p in signature(type(self)).parameters.values()
                 if p.kind is not p.VAR_KEYWORD and p.name not in ("params", "options")
             ]
-        for name in sorted(unknown):
+        for name in sorted(map(str, unknown)):
+            hint = _ELSEWHERE.get(name) or suggest(name, known).strip()
             raise OptimizerError(
-                f"{type(self).__name__} has no option {name!r}; it has {', '.join(known)}.{suggest(name, known)}"
+                f"{type(self).__name__} has no option {name!r}; it has {', '.join(known) or 'none'}.{hint and ' ' + hint}"
             )
 
 
@@ -488,7 +719,53 @@ def _holders(x: Tensor) -> float:
 ALONE = _holders(Tensor([]))
 
 
+# -- options ----------------------------------------------------------------------------------------------------------
+
+
+# What PyTorch's optimizers take beside: no option of a rule.
+_ELSEWHERE = dict.fromkeys(
+    ("foreach", "fused", "capturable", "differentiable"),
+    "PyTorch's choice of an implementation is not needed: there is one, which writes in place; leave it out.",
+)
+
+
+def _steady(value: Any) -> Any:
+    """A list would be one and the same in all groups, and in each state_dict."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _alike(old: Any, new: Any) -> bool:
+    """Whether the same slots are needed: a float, or a tuple, that goes to another turns nothing on or off, unless one is 0."""
+    return old is new or (type(old) is type(new) and type(old) in (float, tuple) and bool(old) == bool(new))
+
+
+def _keep(slot: Tensor, value: Tensor) -> None:
+    """Write into a slot. One that began as a constant inside vmap or jvp becomes a value of it, as its parameter is."""
+    like = (slot.shape, slot.dtype) == (value.shape, value.dtype)
+    if like and owner(type(value.data)).depth > owner(type(slot.data)).depth:
+        slot.data = value.data
+    else:
+        assign(slot, value)
+
+
 # -- checks -----------------------------------------------------------------------------------------------------------
+
+
+def _tree(tree: Any) -> Any:
+    """A tree, or a list of what any other iterable holds."""
+    return list(tree) if not isinstance(tree, (dict, list, tuple, Tensor)) and isinstance(tree, Iterable) else tree
+
+
+def _check_gradient(who: str, p: Tensor, g: Any, name: str, kind: tuple[DType, Device]) -> None:
+    if type(g) is not Tensor:
+        raise DTypeError(f"{who}: the gradient of {name!r} is a {type(g).__name__}; expected a Tensor, or None")
+    for error, came, expected in (
+        (ShapeError, g.shape, p.shape),
+        (DTypeError, g.dtype, kind[0]),
+        (DeviceMismatchError, g.device, kind[1]),
+    ):
+        if came != expected:
+            raise error(f"{who}: the gradient of {name!r} is {came}, and the parameter {expected}")
 
 
 def _check_lr(who: str, lr: Any) -> None:
@@ -503,6 +780,8 @@ def _check_lr(who: str, lr: Any) -> None:
 def _check_parameter(who: str, name: str, p: Any) -> None:
     if type(p) is not Tensor:
         hint = ": pass its parameters()" if hasattr(p, "named_parameters") else ""
+        if isinstance(p, str):
+            hint = ": of named_parameters() pass the parameters() alone, or a dict"
         raise DTypeError(
             f"{who} takes a tree of Tensors; {f'{name!r} is' if name else 'got'} a {type(p).__name__}{hint}"
         )

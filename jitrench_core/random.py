@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
+from contextvars import ContextVar
 from operator import index
 from threading import Lock
 from typing import TYPE_CHECKING, Any, final
@@ -562,16 +563,62 @@ def _fits(shape: tuple[int, ...], wide: tuple[int, ...]) -> bool:
 
 _default: Generator | None = None
 _making = Lock()
+# Not empty while any thread is inside using(): only then is the context variable asked.
+_blocks: list[None] = []
+_using: ContextVar[tuple[list[Generator], ...]] = ContextVar("using", default=())
 
 
 def default_generator() -> Generator:
-    """The generator behind this module's functions, on the default device; made, without a seed, when first used."""
+    """The generator behind this module's functions: that of ``using``, else the program's own.
+
+    That one is on the default device, and is made, without a seed, when first used.
+    """
     global _default
+    if _blocks:
+        for cell in reversed(_using.get()):
+            if cell:  # one that was left is empty, also where a task or thread copied the context before
+                return cell[0]
     if _default is None:
         with _making:
             if _default is None:
                 _default = Generator()
     return _default
+
+
+@final
+class using:
+    """``with using(generator):`` it is the default generator in this block, of the current thread or task, as with ``no_grad``.
+
+    The program's own generator neither moves nor is seen there; ``seed`` starts ``generator`` again. Blocks nest.
+
+    Raises ``RandomError`` for what is no Generator.
+
+    >>> import jitrench_core as jt
+    >>> with jt.random.using(jt.random.Generator(7)):
+    ...     jt.random.uniform((2,))
+    Tensor([0.87207345, 0.29536538])
+    """
+
+    __slots__ = ("generator",)
+
+    def __init__(self, generator: Generator) -> None:
+        if type(generator) is not Generator:
+            raise RandomError(
+                f"random.using() takes a Generator, such as jt.random.Generator(0); got {type(generator).__name__}"
+            )
+        self.generator = generator
+
+    def __enter__(self) -> Generator:
+        _blocks.append(None)
+        _using.set((*_using.get(), [self.generator]))
+        return self.generator
+
+    def __exit__(self, *exc: object) -> None:
+        entered = _using.get()
+        if entered:  # else it is left in another context than it was entered in
+            entered[-1].clear()
+            _using.set(entered[:-1])
+            _blocks.pop()
 
 
 def seed(n: int | None = None) -> None:
@@ -675,4 +722,5 @@ __all__ = [
     "seed",
     "truncated_normal",
     "uniform",
+    "using",
 ]

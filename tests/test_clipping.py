@@ -59,7 +59,7 @@ def test_by_value(T):
 
 def test_nothing_to_clip(T):
     p = leaf(T, None)
-    for params in ([], [p], {"fixed": T([1.0])}):
+    for params in ([], [p], {"fixed": T([1.0]), "p": p}):
         assert optim.clip_grad_norm(params, 1.0).item() == 0.0
         assert optim.grad_norm(params).item() == 0.0
         optim.clip_grad_value(params, 1.0)
@@ -185,3 +185,29 @@ def test_what_is_no_tensor():
             jt.DTypeError, match=r"clip_grad_norm takes a tree of Tensors; got a \w+: pass its parameters\(\)"
         ):
             optim.clip_grad_norm(given, 1.0)
+
+
+def test_trees_by_value(T):
+    grads = {"a": T([-3.0, 0.5]), "b": [None, T(2.0)]}
+    clipped = optim.clip_by_value(grads, 1)
+    assert (clipped["a"].tolist(), clipped["b"][0], clipped["b"][1].item()) == ([-1.0, 0.5], None, 1.0)
+    assert grads["a"].tolist() == [-3.0, 0.5]
+    assert jt.grad(lambda x: optim.clip_by_value({"x": x * x}, 1.0)["x"].sum())(T([0.5, 3.0])).tolist() == [1.0, 0.0]
+    with pytest.raises(OptimizerError, match="clip_by_value: limit must be a number, 0 or above; got -1"):
+        optim.clip_by_value(grads, -1)
+    with pytest.raises(jt.DTypeError, match="clip_by_value takes a tree of Tensors; got a float"):
+        optim.clip_by_value([1.0], 1.0)
+
+
+def test_a_tree_of_gradients_is_for_the_others(T):
+    grads = {"a": T([3.0]), "b": T([4.0])}
+    recorded = jt.grad(lambda p: (p**3).sum())(T([1.0], requires_grad=True))
+    for tree in (grads, [recorded]):
+        with pytest.raises(
+            jt.GradientError, match="clip_grad_norm takes parameters, .*: for a tree of gradients there is clip_by_norm"
+        ):
+            optim.clip_grad_norm(tree, 1.0)
+        with pytest.raises(jt.GradientError, match="clip_grad_value takes parameters, .* there is clip_by_value"):
+            optim.clip_grad_value(tree, 1.0)
+        with pytest.raises(jt.GradientError, match="grad_norm takes parameters, .* there is global_norm"):
+            optim.grad_norm(tree)

@@ -731,3 +731,84 @@ def test_two_threads_that_share_a_pass_both_end():
         thread.join(20)
     assert not any(thread.is_alive() for thread in threads)
     assert sorted(found) == list(range(40))
+
+
+# -- draws from the default generator -----------------------------------------------------------------------------------
+
+
+def jitter(x):
+    return x + jt.random.normal(x.shape).to(x.device)
+
+
+def jittered(where, prefetch, x):
+    data, options = ArrayDataset(x), {}
+    if where == "map":
+        data = data.map(jitter)
+    elif where == "collate":
+        options["collate"] = lambda examples: jitter(collate(examples))
+    else:
+        options["transform"] = jitter
+    return DataLoader(data, 4, shuffle=True, seed=3, prefetch=prefetch, **options)
+
+
+@pytest.mark.parametrize("where", ["map", "collate", "transform"])
+def test_draws_of_a_batch_are_its_own(where, T):
+    """They race with nobody, move no other stream, differ by batch and epoch, and come back after a resume."""
+    x = T([[0.0]] * 10)
+    found = []
+    for prefetch in (0, 3):
+        jt.random.seed(prefetch)
+        before = str(jt.random.default_generator().state())
+        loader = jittered(where, prefetch, x)
+        found.append([b.tolist() for _ in range(2) for b in loader])
+        assert str(jt.random.default_generator().state()) == before
+    assert found[0] == found[1]
+    assert len({row[0] for b in found[0] for row in b}) == 20
+    loader = jittered(where, 2, x)
+    batches = iter(loader)
+    next(batches)
+    other = jittered(where, 0, x)
+    other.load_state_dict(loader.state_dict())
+    assert [b.tolist() for b in other] == found[0][1:3]
+
+
+def test_both_streams_of_a_batch_differ():
+    def both(x, *, generator):
+        return jt.stack([generator.uniform((4,)), jt.random.uniform((4,))])
+
+    loader = DataLoader(ArrayDataset(jt.zeros(8)), 2, transform=both)
+    drawn = [row for b in loader for row in b.tolist()]
+    order = jt.random.Generator(0).uniform((4,)).tolist()
+    assert len({number for row in [*drawn, order] for number in row}) == 36
+
+
+def test_a_pass_that_is_closed_ends_its_thread():
+    loader = DataLoader(ArrayDataset(jt.arange(9)), 1, prefetch=2)
+    batches = iter(loader)
+    next(batches)
+    batches.close()
+    assert not [t for t in threading.enumerate() if t.name == "DataLoader"]
+    assert list(batches) == []
+    assert [b.tolist() for b in loader] == [[i] for i in range(9)]  # the next epoch
+    iter(DataLoader(ArrayDataset(jt.arange(9)))).close()
+
+
+def test_integers_of_numpy_are_ints():
+    loader = DataLoader(ArrayDataset(jt.arange(9)), np.int64(3), prefetch=np.uint8(1))
+    assert (type(loader.batch_size), type(loader.prefetch), len(loader)) == (int, int, 3)
+    with pytest.raises(DataError, match="batch_size must be an int"):
+        DataLoader(ArrayDataset(jt.arange(9)), np.True_)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_workers": 2}, r"DataLoader\(\) has no argument 'num_workers'\. Here: prefetch=n"),
+        ({"batchsize": 2}, r"no argument 'batchsize'\. Did you mean 'batch_size'"),
+        ({"xyz": 2}, r"no argument 'xyz'\. It has batch_size, collate, .*transform"),
+    ],
+)
+def test_an_argument_of_another_name_is_explained(options, message):
+    with pytest.raises(TypeError, match=message) as caught:
+        DataLoader(ArrayDataset(jt.arange(9)), **options)
+    assert isinstance(caught.value, jt.JITrenchError)

@@ -87,7 +87,13 @@ def storey(name: str) -> int:
 
 
 def test_every_room_has_its_storey():
-    rooms = {p.stem if p.is_file() else p.name for p in CORE.iterdir()} - {"__init__", "__main__", "__pycache__", "py", "templates"}
+    rooms = {p.stem if p.is_file() else p.name for p in CORE.iterdir()} - {
+        "__init__",
+        "__main__",
+        "__pycache__",
+        "py",
+        "templates",
+    }
     assert rooms == set().union(*STOREYS)
 
 

@@ -21,7 +21,10 @@ from jitrench_core.tensor import assign
 
 REFERENCE = json.loads((Path(__file__).parent / "data" / "layers_reference.json").read_text(encoding="utf-8"))
 CASES, BATCHES = REFERENCE["cases"], REFERENCE["batches"]
-FAMILIES = ("activations", "conv", "dropout", "embedding", "linear", "losses", "normalization", "pooling", "shape")
+FAMILIES = (
+    "activations", "conv", "distance", "dropout", "embedding", "linear", "losses", "normalization", "padding", "pooling",
+    "shape",
+)  # fmt: skip
 TOLERANCE = {"float64": 1e-12, "float32": 2e-5}
 
 
@@ -178,6 +181,12 @@ def test_layers_override_nothing_of_the_cores_by_accident(name):
         (nn.Threshold(0.1, 2.0), "Threshold(0.1, 2.0)"),
         (nn.CrossEntropyLoss(weight=jt.ones(3)), "CrossEntropyLoss(weight=Tensor of shape (3,))"),
         (nn.MSELoss(reduction="sum"), "MSELoss(reduction='sum')"),
+        (nn.ConstantPad2d((1, 0, 2, 3), 0.5), "ConstantPad2d((1, 0, 2, 3), 0.5)"),
+        (nn.ReflectionPad1d(2, name="p"), "ReflectionPad1d(2, name='p')"),
+        (nn.Upsample(scale_factor=2, mode="bilinear"), "Upsample(scale_factor=2, mode='bilinear')"),
+        (nn.PixelShuffle(2), "PixelShuffle(2)"),
+        (nn.Fold((4, 5), 2, stride=2), "Fold((4, 5), 2, stride=2)"),
+        (nn.PairwiseDistance(1.0), "PairwiseDistance(p=1.0)"),
     ],
     ids=str,
 )
@@ -435,6 +444,25 @@ def test_dropout_needs_a_generator_in_apply(T):
         (lambda: nn.Conv2d(3, 16, 3, 2), LayerError, r"write Conv2d\(16, 3\), not Conv2d\(3, 16, 3, 2\)"),
         (lambda: nn.ConvTranspose1d(3, 16, 3), LayerError, "takes the output channels and the kernel's size only"),
         (lambda: nn.Bilinear(3, 2, 4), LayerError, r"write Bilinear\(4\), not Bilinear\(3, 2, 4\)"),
+        (
+            lambda: nn.Upsample(),
+            LayerError,
+            "Upsample takes either size or scale_factor; got size=None, scale_factor=None",
+        ),
+        (lambda: nn.Upsample(4, 2.0), LayerError, "Upsample takes either size or scale_factor; got size=4"),
+        (
+            lambda: nn.Upsample(4, mode="cubic"),
+            LayerError,
+            r"Upsample\(mode=\): expected one of 'nearest', .*; got 'cubic'",
+        ),
+        (lambda: nn.PixelShuffle(0), jt.ShapeError, r"PixelShuffle\(upscale_factor\): .* from 1; got 0"),
+        (lambda: nn.PixelUnshuffle(2.0), jt.ShapeError, r"PixelUnshuffle\(downscale_factor\): .* from 1; got 2.0"),
+        (lambda: nn.ZeroPad2d((1, 2)), jt.ShapeError, r"expected an int from 0, or a tuple of 4, .*; got \(1, 2\)"),
+        (lambda: nn.ZeroPad1d(-1), jt.ShapeError, r"ZeroPad1d\(padding\): expected an int from 0, .*; got -1"),
+        (lambda: nn.ReflectionPad1d(1.0), jt.ShapeError, r"ReflectionPad1d\(padding\): expected an int from 0"),
+        (lambda: nn.ConstantPad1d(1, "a"), LayerError, r"ConstantPad1d\(value\): expected a number; got 'a'"),
+        (lambda: nn.Unfold(0), jt.ShapeError, r"Unfold\(\): kernel_size must be an int from 1"),
+        (lambda: nn.Fold((3, 3), (2, 0)), jt.ShapeError, r"Fold\(\): kernel_size must be an int from 1"),
         (lambda: nn.Conv1d(0, 3), jt.ShapeError, r"Conv1d\(out_channels\): .* must be an int from 1; got 0"),
         (lambda: nn.Conv1d(4, 3, groups=3), jt.ShapeError, "4 output channels cannot be divided into 3 groups"),
         (lambda: nn.Conv1d(4, 3, groups=True), jt.ShapeError, r"Conv1d\(groups\): .* got True"),
@@ -560,6 +588,12 @@ def test_options_that_cannot_be(make, error, message):
         (nn.Unflatten(1, (2, 2)), (3, 5), "float64", jt.ShapeError, r"Unflatten: axis 1 .* has the length 5, which is not that of"),
         (nn.Unflatten(1, (-1, -1)), (3, 4), "float64", jt.ShapeError, r"which is not that of \(-1, -1\)"),
         (nn.Unflatten(2, (2, 2)), (3, 4), "float64", jt.AxisError, r"Unflatten: an input of shape \(3, 4\) has no axis 2"),
+        (nn.PixelShuffle(2), (6, 2, 2), "float64", jt.ShapeError, r"PixelShuffle: expected .* \(\.\.\., C \* 4, H, W\), got \(6, 2, 2\)"),
+        (nn.PixelShuffle(2), (4, 4), "float64", jt.ShapeError, r"PixelShuffle: expected .*, got \(4, 4\)"),
+        (nn.PixelUnshuffle(2), (1, 4, 3), "float64", jt.ShapeError, r"PixelUnshuffle: expected .* \(\.\.\., C, H \* 2, W \* 2\), got \(1, 4, 3\)"),
+        (nn.ReflectionPad2d(1), (4, 4), "float64", jt.ShapeError, r"ReflectionPad2d: expected an input of shape .*, got \(4, 4\)"),
+        (nn.ZeroPad3d(1), (4, 4), "float64", jt.ShapeError, r"ZeroPad3d: expected an input of shape .*, got \(4, 4\)"),
+        (nn.Upsample(4), (2, 3), "float64", jt.ShapeError, r"interpolate\(\): x must have shape"),
         (nn.PReLU(3), (2, 2), "float64", jt.ShapeError, r"prelu\(\): weight has shape \(3,\); expected \(2,\)"),
         (nn.PReLU(), (2, 2), "int64", jt.DTypeError, "PReLU: expected a floating-point input, got int64"),
         (nn.Linear(2), (2, 2), "bool", jt.DTypeError, "Linear: expected a floating-point input, got bool"),
@@ -571,6 +605,16 @@ def test_inputs_that_do_not_fit(layer, shape, dtype, error, message, T):
         layer(T(np.ones(shape), dtype))
 
 
+def test_padding_and_shuffling_keep_what_is_there(T):
+    """Of any dtype, constants around any leading axes; each shuffle is the other's inverse."""
+    x = T(np.arange(6).reshape(2, 3))
+    assert nn.ZeroPad1d((0, np.int64(1)))(x).tolist() == [[0, 1, 2, 0], [3, 4, 5, 0]]
+    assert nn.ConstantPad2d((0, 1, 1, 0), 9)(x).tolist() == [[9, 9, 9, 9], [0, 1, 2, 9], [3, 4, 5, 9]]
+    image = T(np.arange(2 * 3 * 8 * 4 * 6.0).reshape(2, 3, 8, 4, 6))
+    assert nn.PixelUnshuffle(2)(nn.PixelShuffle(2)(image)).tolist() == image.tolist()
+    assert nn.PixelShuffle(2)(nn.PixelUnshuffle(2)(image)).tolist() == image.tolist()
+
+
 def test_widths_that_change_after_the_first_call(T):
     layer = nn.BatchNorm1d()
     layer(T(np.ones((2, 3))))
@@ -580,6 +624,86 @@ def test_widths_that_change_after_the_first_call(T):
     layer(T(np.ones((2, 3))), T(np.ones((2, 4))))
     with pytest.raises(jt.ShapeError, match=r"Bilinear: expected 'weight' of shape \(2, 3, 3\).*got \(2, 3, 4\)"):
         layer(T(np.ones((2, 3))), T(np.ones((2, 3))))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: nn.Conv2d(in_channels=1, out_channels=8, kernel_size=3),
+            "Conv2d has no option 'in_channels': .* is inferred",
+        ),
+        (
+            lambda: nn.LSTM(hidden_size=3, input_size=2),
+            "LSTM has no option 'input_size': leave it out: the width of an",
+        ),
+        (
+            lambda: nn.TransformerEncoderLayer(d_model=8, nhead=2),
+            "TransformerEncoderLayer has no option 'd_model': leave",
+        ),
+        (lambda: nn.Linear(in_features=3), "Linear has no option 'in_features': leave it out"),
+        (
+            lambda: nn.MultiheadAttention(embed_dim=8, num_heads=2),
+            "MultiheadAttention has no option 'embed_dim': leave",
+        ),
+        (lambda: nn.Softmax(dim=1), "Softmax has no option 'dim': write axis="),
+        (
+            lambda: nn.Dropout2d(0.1, inplace=True),
+            "Dropout2d has no option 'inplace': leave it out: nothing is written",
+        ),
+        (lambda: nn.MSELoss(size_average=True), "MSELoss has no option 'size_average': write reduction="),
+        (lambda: nn.Linear(2, bais=False), "Linear has no option 'bais'. Did you mean 'bias'"),
+        (lambda: nn.ReLU(slope=1), "ReLU has no option 'slope'; it has name$"),
+        (lambda: nn.ReLU(True), "ReLU takes nothing by position, and all else by keyword; got 1$"),
+        (lambda: nn.BatchNorm1d(8, 1e-5), "BatchNorm1d takes num_features by position, .*; got 2$"),
+    ],
+)
+def test_arguments_that_a_layer_does_not_have(make, message):
+    """``LayerError``, as for other options that cannot be, and ``TypeError``, as Python has it."""
+    with pytest.raises(LayerError, match=message):
+        make()
+    with pytest.raises(TypeError, match=message):
+        make()
+
+
+def test_arguments_of_layers_that_users_derive():
+    class Mine(nn.Linear):
+        def __init__(self, width, *, scale=1.0, **options):
+            super().__init__(width, **options)
+            self.scale = scale
+
+    assert Mine(3, scale=2.0, bias=False).scale == 2.0
+    with pytest.raises(TypeError, match="inplace"):  # Python's: what Mine takes goes on
+        Mine(3, inplace=True)
+
+    class Wrong(nn.Identity):
+        def __init__(self, width):
+            super().__init__()
+            len(width, key=1)
+
+    with pytest.raises(TypeError, match="len"):  # a mistake of its own
+        Wrong(3)
+    assert copy.deepcopy(Mine(3)).out_dim == pickle.loads(pickle.dumps(nn.Linear(3))).out_dim == 3
+
+
+def test_widths_may_be_numpys_ints(T):
+    n, x = np.int64(4), T(np.ones((2, 4)))
+    image = T(np.ones((1, 2, 5, 5)))
+    for layer, same, given in (
+        (nn.Linear(n), nn.Linear(4), x),
+        (nn.LayerNorm(n), nn.LayerNorm(4), x),
+        (nn.LayerNorm((n,)), nn.LayerNorm((4,)), x),
+        (nn.Conv2d(n, np.int32(3), groups=np.int64(2)), nn.Conv2d(4, 3, groups=2), image),
+        (nn.GRU(n, num_layers=np.int64(2)), nn.GRU(4, num_layers=2), T(np.ones((3, 2, 4)))),
+        (nn.Embedding(np.uint8(5), n), nn.Embedding(5, 4), T([1, 2])),
+        (nn.GroupNorm(np.int64(2)), nn.GroupNorm(2), image),
+    ):
+        assert repr(layer) == repr(same)
+        a, b = (nn.apply(m, nn.init(m, given), given) for m in (layer, same))
+        a, b = (y[0] if isinstance(y, tuple) else y for y in (a, b))
+        assert a.tolist() == b.tolist()
+    with pytest.raises(jt.ShapeError, match=r"must be an int from 1; got (np\.)?float64|got np|got 2\.0"):
+        nn.Linear(np.float64(2.0))
 
 
 def test_options_may_be_numpys_numbers_and_infinite(T):
@@ -632,6 +756,15 @@ def test_pytorchs_hooks_into_buffers_are_assign(T):
 @pytest.mark.parametrize("name", [*FAMILIES, "base"])
 def test_docstrings(name):
     assert doctest.testmod(importlib.import_module(f"jitrench_nn.layers.{name}")).failed == 0
+
+
+def test_the_readme_lists_every_function():
+    """Of pooling, which has three of each, those over one axis."""
+    page = (Path(nn.__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    rows = [line for line in page.split("## `jitrench_nn.functional`", 1)[1].splitlines() if line.startswith("|")]
+    listed = {name for row in rows for name in row.split("`")[1::2]} - {"2d", "3d"}
+    more = {f"{name[:-2]}{n}d" for name in listed if name.endswith("_pool1d") for n in (2, 3)}
+    assert listed | more == set(nn.functional.__all__)
 
 
 @pytest.mark.parametrize("name", nn.layers.__all__)

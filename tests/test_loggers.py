@@ -31,7 +31,7 @@ def trainer(loggers=(), model=linear, lr=0.1, **options):
 @pytest.fixture
 def batches():
     x = jt.linspace(0, 1, 12)[:, None]
-    return [(x[i : i + 4], 2 * x[i : i + 4]) for i in (0, 4, 8)]
+    return nn.data.DataLoader(nn.data.ArrayDataset(x, 2 * x), 4)
 
 
 def test_csv_has_the_history(batches, tmp_path):
@@ -60,6 +60,7 @@ def test_jsonl_has_a_line_for_each_row(batches, tmp_path):
     history = t.fit(batches, epochs=2)
     rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [1, 2, 3, 3, 4, 5, 6, 6]
+    assert [row.pop("event") for row in rows.copy()] == ["step"] * 3 + ["epoch"] + ["step"] * 3 + ["epoch"]
     assert [row for row in rows if "seconds" in row] == history.rows
     assert sum(row["loss"] for row in rows[:3]) / 3 == pytest.approx(history[0]["loss"])
     assert set(rows[0]) == {"epoch", "step", "loss", "lr"}
@@ -204,7 +205,7 @@ def test_what_is_not_installed_is_said(make, missing, message, batches, tmp_path
         (lambda: nn.plot_history(nn.History([{"epoch": 1, "loss": 1.0}]), columns=[]), "there is no column to draw"),
         (lambda: nn.plot_history(nn.History([{"epoch": 1, "note": "a"}]), columns=["note"]), "'note' holds no numbers"),
         (lambda: nn.LearningGIF(None, "x"), "draw must be a function of axes and trainer; got None"),
-        (lambda: nn.LearningGIF(print, "x", every=0), "a whole number of epochs or steps from 1; got 0"),
+        (lambda: nn.LearningGIF(print, "x", every=0), r"LearningGIF\(every=0\): expected a whole number from 1"),
         (lambda: nn.plot_history(nn.History()), "the history has no rows yet"),
         (lambda: nn.plot_history(nn.History([{"epoch": 1, "loss": 1.0}]), columns=["acc"]), "no column 'acc'; it has epoch, loss"),
     ],

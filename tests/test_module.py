@@ -1,11 +1,15 @@
 """The object style: a ``Module`` holds its layers as attributes, and its tensors itself."""
 
 import copy
+import doctest
 import gc
+import importlib
 import pickle
 import sys
 import threading
 import weakref
+from collections import OrderedDict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -705,8 +709,95 @@ def test_attributes_that_are_not_there():
 
 def test_forward_called_directly():
     layer = nn.Linear(3)
-    with pytest.raises(LayerError, match=r"Linear has no 'weight' yet: call the layer itself, not its forward\(\)"):
+    with pytest.raises(LayerError, match=r"Linear has no 'weight' yet: .*call the layer itself, not its forward\(\)"):
         layer.forward(jt.asarray(X))
+
+
+def test_a_parameter_in_init():
+    """It is declared in forward: there its shape is known."""
+
+    class InInit(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w = self.parameter("w", (3,), nn.ones)
+
+    told = r"call the layer itself, not its forward\(\), in which it is declared; in __init__, self\.w = nn\.Parameter\(value\) makes"
+    with pytest.raises(LayerError, match=f"InInit has no 'w' yet: {told}"):
+        InInit()
+    with pytest.raises(LayerError, match=f"InInit: {told}"):
+        nn.init(lambda x: InInit()(x), (None, 3))
+
+
+def test_a_width_that_changed_is_told_in_the_terms_of_the_style():
+    layer = nn.Linear(3)
+    layer(jt.ones((1, 4)))
+    with pytest.raises(jt.ShapeError, match=r"for, or make a new layer$"):
+        nn.Sequential(layer)(jt.ones((1, 5)))
+    with pytest.raises(jt.ShapeError, match=r"for, or make a new layer$"):
+        layer(jt.ones((1, 5)))
+    with pytest.raises(jt.ShapeError, match=r"for, or make them anew by nn\.init$"):
+        nn.apply(layer, layer.state(), jt.ones((1, 5)))
+
+
+def test_tying_before_the_first_call_says_how():
+    net = nn.Sequential(nn.Embedding(5, 3), nn.Linear(5))
+    with pytest.raises(
+        AttributeError, match=r"after the first call\. To share one, use it in forward: docs/models\.md, tying"
+    ):
+        net[1].weight = net[0].weight
+    net[0].weight = net[1].weight = nn.Parameter(np.ones((5, 3)))
+    net(jt.asarray([0, 1]))
+    assert [name for name, _ in net.named_parameters()] == ["0.weight", "1.bias"]
+
+
+@pytest.mark.parametrize("name", sorted(n for n in vars(jt.Layer) if not n.startswith("_")))
+def test_names_that_every_layer_has(name):
+    """A layer, a Tensor or a value under the name of a method would hide it, and fail far from here."""
+    kind = "method" if callable(vars(jt.Layer)[name]) else "attribute"
+    layer = nn.Sequential()
+    for value in (nn.Linear(2), nn.Parameter(1.0), [nn.Linear(2)], {"a": 1}, 3):
+        with pytest.raises(LayerError, match=rf"Sequential\.{name} = .*'{name}' is an? {kind} of every layer; "):
+            setattr(layer, name, value)
+    with pytest.raises(LayerError, match=f"'{name}' is an? {kind} of every layer"):
+        layer.register_buffer(name, np.ones(2))
+
+    class Declares(nn.Module):
+        def forward(self, x):
+            return self.parameter(name, (), nn.ones) * x
+
+    with pytest.raises(LayerError, match=f"'{name}' is an? {kind} of every layer"):
+        nn.init(Declares(), (2,))
+    assert vars(layer).keys() == nn.Sequential().__dict__.keys()
+
+
+def test_hints_for_names_that_every_layer_has():
+    for value, hint in ((nn.Linear(2), r"self\.generator_net"), (3, r"self\.my_generator")):
+        with pytest.raises(LayerError, match=f"choose another name, such as {hint}$"):
+            nn.Sequential().generator = value
+    with pytest.raises(LayerError, match=r"train\(\) and eval\(\) say it$"):
+        nn.Sequential().training = False
+    with pytest.raises(LayerError, match="'label' is an attribute"):
+        nn.Sequential().label = "x"
+
+
+def test_a_subclass_may_define_a_name_itself():
+    class Own(nn.Module):
+        label = "a"
+
+        def forward(self, x):
+            return x
+
+    layer = Own(name="own")
+    layer.label = "b"
+    layer.name = "c"
+    layer.forward = lambda x: x + 1.0  # as for a test
+    assert (layer.label, layer.name, float(layer(1.0))) == ("b", "c", 2.0)
+
+
+def test_the_page_lists_the_reserved_names():
+    page = (Path(__file__).parents[1] / "docs" / "models.md").read_text(encoding="utf-8")
+    listed = set(page.split("Names that every layer has", 1)[1].partition("\n\n")[0].split("`")[1::2])
+    assert {n for n in vars(jt.Layer) if not n.startswith("_")} <= listed
 
 
 def test_a_parameter_of_a_later_call():
@@ -771,6 +862,142 @@ def test_sequential():
         nn.Sequential(nn.Linear(3), nn.Linear)
     with pytest.raises(LayerError, match="part 0 is 3; expected a layer, or a function of a Tensor"):
         nn.Sequential(3)
+
+
+def test_sequential_of_names_and_its_lists_methods(T):
+    x = T(np.ones((2, 3)))
+    model = nn.Sequential(OrderedDict(fc=nn.Linear(4), act=jt.relu))
+    assert model.append(nn.Linear(2)) is model
+    assert [name for name, _ in model.named_children()] == ["fc", "2"]
+    model(x)
+    weight = model[2].weight
+    assert model.insert(1, jt.tanh) is model  # numbers are places, and tensors go with their layers
+    assert [name for name, _ in model.named_parameters()] == ["fc.weight", "fc.bias", "3.weight", "3.bias"]
+    assert model[3].weight is weight
+    assert model.fc is model[0]
+    model[1] = jt.sin
+    model[-1] = nn.Linear(5)
+    assert model(x).shape == (2, 5)
+    del model[1:3]
+    assert [name for name, _ in model.named_children()] == ["fc", "1"]
+    assert [part.out_dim for part in model.extend([nn.Linear(6)])] == [4, 5, 6]
+    assert [name for name, _ in model[:2].named_children()] == ["fc", "1"]
+    assert repr(model) == "Sequential(\n  (fc): Linear(4)\n  (1): Linear(5)\n  (2): Linear(6)\n)"
+    with pytest.raises(LayerError, match="part 3 is 7; expected"):
+        model.append(7)
+    assert len(model) == 3
+    twin = pickle.loads(pickle.dumps(model))
+    assert twin(x).shape == model(x).shape == (2, 6)
+
+
+def test_sequential_refuses_what_it_cannot_name():
+    for layers in ([nn.Linear(2)], (nn.Linear(2),), (nn.Linear(2) for _ in range(2))):
+        with pytest.raises(LayerError, match=r"give its layers one by one, Sequential\(\*layers\)"):
+            nn.Sequential(layers)
+    for key in ("parts", "forward", "state", "append", "generator", "name", "_tensors", "_kind"):
+        with pytest.raises(LayerError, match=f"Sequential: the name '{key}' is one that every Sequential has"):
+            nn.Sequential({key: nn.Linear(2)})
+    for key in ("", "a.b", 1):
+        with pytest.raises(LayerError, match="a name must be a str without dots; got"):
+            nn.Sequential({"a": jt.relu, key: nn.Linear(2)} if key != 1 else {"a": jt.relu, 3.0: nn.Linear(2)})
+    with pytest.raises(LayerError, match="part 0 is named '1'; a number is a place, so that must be '0'"):
+        nn.Sequential({"1": nn.Linear(2)})
+
+
+def test_module_dict(T):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.heads = nn.ModuleDict({"a": nn.Linear(2), "b": nn.Linear(3)})
+
+        def forward(self, x, head):
+            return self.heads[head](x)
+
+    x, net = T(np.ones((1, 4))), Net()
+    net(x, "a"), net(x, "b")
+    assert [name for name, _ in net.named_parameters()] == [
+        "heads.a.weight",
+        "heads.a.bias",
+        "heads.b.weight",
+        "heads.b.bias",
+    ]
+    heads = net.heads
+    assert (list(heads), len(heads), "a" in heads, "name" in heads) == (["a", "b"], 2, True, False)
+    assert list(heads.keys()) == [key for key, _ in heads.items()] == ["a", "b"]
+    assert [layer.out_dim for layer in heads.values()] == [2, 3]
+    heads.update([("c", nn.Linear(5))])
+    del heads["a"]
+    assert list(heads) == ["b", "c"]
+    with pytest.raises(KeyError):
+        heads["name"]
+    with pytest.raises(KeyError):
+        del heads["a"]
+    with pytest.raises(LayerError, match="ModuleDict holds layers; got a int 3"):
+        heads["x"] = 3
+    for key in ("keys", "state", "name"):
+        with pytest.raises(LayerError, match=f"the name '{key}' is one that every ModuleDict has; choose another"):
+            heads[key] = nn.Linear(2)
+    with pytest.raises(LayerError, match="a name must be a str without dots; got 3"):
+        heads[3] = nn.Linear(2)
+    assert repr(heads) == "ModuleDict(\n  (b): Linear(3)\n  (c): Linear(5)\n)"
+
+
+def test_lists_and_dicts_of_parameters(T, backend, close):
+    class Poly(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.c = nn.ParameterList([T([1.0, 2.0]), nn.Parameter(T([3.0, 4.0]))])
+            self.d = nn.ParameterDict({"low": T(5.0)})
+
+        def forward(self, x):
+            return self.c[0] + self.c[1] * x + self.d["low"] * x * x
+
+    x, net = T(2.0), Poly()
+    names_ = ["c.0", "c.1", "d.low"]
+    assert [name for name, _ in net.named_parameters()] == names_  # values that are given need no first call
+    close(net(x), np.array([27.0, 30.0]))
+    params = nn.init(Poly(), x)
+    close(nn.apply(net, params, x), np.array([27.0, 30.0]))
+    assert list(net.state_dict()) == names_
+    gradients = jt.grad(lambda p: nn.apply(net, p, x).sum())(params)
+    close(gradients["c"]["1"], np.array([2.0, 2.0]))
+    close(gradients["d"]["low"], np.array(8.0))
+    other = Poly()
+    other.load_state_dict({name: p * 2 for name, p in net.state_dict().items()})
+    close(other(x), np.array([54.0, 60.0]))
+    assert (len(net.c), len(net.d), "low" in net.d, "held" in net.d) == (2, 1, True, False)
+    assert net.c.append(1.0) is net.c
+    net.c[-1] = np.zeros(3)
+    net.d["high"] = 1.0
+    assert [p.shape for p in net.c] == [(2,), (2,), (3,)]
+    assert net.d.keys() == list(net.d) == ["low", "high"]
+    assert [p.shape for p in net.d.values()] == [p.shape for _, p in net.d.items()] == [(), ()]
+    del net.d["low"]
+    assert [name for name, _ in net.named_parameters()] == ["c.0", "c.1", "c.2", "d.high"]
+    for key in ("low", "held"):
+        with pytest.raises(KeyError):
+            net.d[key]
+    with pytest.raises(IndexError):
+        net.c[3]
+    for key in ("held", "state", "keys"):
+        with pytest.raises(LayerError, match=f"the name '{key}' is one that every ParameterDict has"):
+            net.d[key] = 1.0
+    assert repr(net.c) == "ParameterList(0: (2,), 1: (2,), 2: (3,))"
+    assert pickle.loads(pickle.dumps(net.d))["high"].tolist() == 1.0
+    with pytest.raises(jt.JITrenchError):
+        net.c.append("x")
+    assert len(net.c) == 3
+
+
+def test_docstrings():
+    assert doctest.testmod(importlib.import_module("jitrench_nn.containers")).failed == 0
+
+
+def test_what_dir_shows_are_names_of_the_package():
+    shown = set(dir(nn))
+    assert set(nn.__all__) <= shown
+    assert not shown & {"Any", "TYPE_CHECKING", "annotations"}
+    assert nn.LayerError is LayerError
 
 
 def test_partition_and_merge():

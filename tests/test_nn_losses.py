@@ -226,11 +226,42 @@ def test_cross_entropy_builds_no_one_hots(monkeypatch):
     assert peak < 2.5 * x.numpy().nbytes
 
 
-def test_probabilities_outside_of_0_and_1_are_nan(T):
-    assert [
-        math.isnan(v)
-        for v in F.binary_cross_entropy(T([-0.5, 0.5, 1.5]), T([0.0, 0.0, 1.0]), reduction="none").tolist()
-    ] == [True, False, True]
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize(("outside", "told"), [(-0.5, "-0.5"), (1.5, "1.5")])
+def test_probabilities_outside_of_0_and_1_are_refused(outside, told, reduction, T):
+    told = rf"x must be probabilities, from 0 to 1; it holds {told}\. Of scores \(logits\) take binary_cross_entropy_with_logits"
+    target, weight = T([1.0, 0.0, 1.0]), T([2.0, 1.0, 0.0])
+    for x in (T([0.5, outside, 0.2], requires_grad=True), T([math.nan, outside, 0.2])):
+        for weights in ((), (weight,)):
+            with pytest.raises(jt.OpError, match=told):
+                F.binary_cross_entropy(x, target, *weights, reduction=reduction)
+        with pytest.raises(jt.OpError, match=told):
+            nn.BCELoss(reduction=reduction)(x, target)
+        with pytest.raises(jt.OpError, match=told):
+            jt.grad(lambda x: jt.sum(F.binary_cross_entropy(x, target, reduction=reduction)))(x.detach())
+
+
+def test_probabilities_that_are_nan_or_cannot_be_looked_at(T, close):
+    f = F.binary_cross_entropy
+    x, target = T([[0.0, 0.5], [1.0, 0.25]]), T([[0.0, 1.0], [1.0, 0.0]])
+    assert math.isnan(f(T([math.nan, 0.5]), T([1.0, 1.0])).item())  # who made that is told elsewhere
+    assert f(T(z(0)), T(z(0)), reduction="sum").item() == 0.0
+    close(jt.vmap(f)(x, target), [f(a, b).item() for a, b in zip(x, target, strict=True)])
+    found = jt.vmap(lambda a, b: f(a, b, reduction="none"))(T([[-1.0, 0.5], [1.5, 0.5]]), target).tolist()
+    assert [[math.isnan(v) for v in row] for row in found] == [[True, False], [True, False]]
+    assert math.isnan(jt.jvp(lambda a: f(a, target[0]), (T([2.0, 0.5]),), (T([1.0, 1.0]),))[0].item())
+    inner = T([0.3, 0.6])
+    close(jt.hessian(lambda a: f(a, target[0], reduction="sum"))(inner), np.diag([1 / 0.7**2, 1 / 0.6**2]), 1e-12)
+
+
+def test_what_is_ignored_is_told_with_a_class_that_is_none(T):
+    for f in (F.cross_entropy, F.nll_loss):
+        with pytest.raises(
+            jt.ShapeError, match=r"target holds -1\. Only -100 is passed over: ignore_index= says what is"
+        ):
+            f(T(z(2, 3)), T([0, -1]))
+        with pytest.raises(jt.ShapeError, match=r"target holds -1$"):
+            f(T(z(2, 3)), T([0, -1]), ignore_index=None)
 
 
 def test_cross_entropy_under_vmap_and_jvp(T, close):

@@ -134,13 +134,13 @@ def test_as_pytorch(T, case, dtype):
 
 def test_pytorchs_names_are_answered():
     for module, name, told in (
-        (nn, "Fold", "Did you mean 'functional.fold'"),
-        (nn, "PairwiseDistance", "Did you mean 'functional.pairwise_distance'"),
-        (nn, "CosineSimilarity", "Did you mean 'functional.cosine_similarity'"),
+        (nn, "Interpolate", "Did you mean 'functional.interpolate'"),
+        (nn, "ScaledDotProductAttention", "Did you mean 'functional.scaled_dot_product_attention'"),
         (nn, "Liner", "Did you mean 'Linear'"),
         (nn.functional, "covn2d", "Did you mean 'conv2d'"),
         (nn.functional, "one_hot", r"Did you mean 'jt\.one_hot'"),
         (nn.functional, "normalize", r"Write x / jt\.linalg\.vector_norm"),
+        (nn.functional, "pixel_shuffle", r"Write nn\.PixelShuffle\(r\)\(x\)"),
     ):
         with pytest.raises(AttributeError, match=f"module '{module.__name__}' has no attribute '{name}'. {told}"):
             getattr(module, name)

@@ -327,8 +327,230 @@ def test_every_kind_of_bad_learning_rate(T):
             optim.SGD([p], lr=lr)
 
 
-def test_an_optimizer_that_is_not_there():
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("AdaBelief", ""),
+        ("Adm", " Did you mean 'Adam', .*"),
+        ("clip_grad_norm_", " Did you mean 'clip_grad_norm', .*"),
+        ("lr_scheduler", r" Did you mean 'StepLR'\?"),
+    ],
+)
+def test_a_name_that_is_not_there(name, hint):
+    message = rf"no attribute '{name}'\.{hint} It has SGD, Adam, .*; others are subclasses of jt\.Optimizer"
+    with pytest.raises(AttributeError, match=message):
+        getattr(optim, name)
+
+
+# -- gradients as a tree ----------------------------------------------------------------------------------------------
+
+
+def loss_of(params):
+    return (params["w"] ** 2).sum() + (params["part"][0] ** 3).sum()
+
+
+def make_params(T):
+    return {"w": T([1.0, -2.0], requires_grad=True), "part": (T(3.0, requires_grad=True), T([5.0]))}
+
+
+@pytest.mark.parametrize("make", [lambda p: Sign(p, lr=0.5), lambda p: optim.Adam(p, lr=0.5), lambda p: optim.SGD(p)])
+def test_a_step_by_a_tree_of_gradients(make, T):
+    one, two = make_params(T), make_params(T)
+    by_tree, by_grad = make(one), make(two)
+    one["w"].grad = T([100.0, 100.0])
+    for _ in range(3):
+        grads = jt.grad(loss_of)(one)
+        by_tree.step(grads)
+        by_grad.zero_grad()
+        loss_of(two).backward()
+        by_grad.step()
+    assert one["w"].tolist() == two["w"].tolist()
+    assert one["part"][0].item() == two["part"][0].item() != 3.0
+    assert one["part"][1].tolist() == [5.0]
+    assert one["w"].grad.tolist() == [100.0, 100.0]
+    assert one["part"][0].grad is None
+
+
+def test_gradients_that_are_none(T):
+    params = make_params(T)
+    optimizer = optim.SGD(params, lr=1.0, weight_decay=1.0)
+    optimizer.step({"w": T([1.0, 1.0]), "part": None})
+    assert (params["w"].tolist(), params["part"][0].item()) == ([-1.0, -1.0], 3.0)
+    optimizer.step({"w": None, "part": (T(1.0), None)})
+    assert (params["w"].tolist(), params["part"][0].item()) == ([-1.0, -1.0], -1.0)
+    params["w"].requires_grad = False
     with pytest.raises(
-        AttributeError, match=r"no attribute 'AdaBelief'. It has SGD, Adam, .*; others are subclasses of jt\.Optimizer"
+        jt.GradientError, match=r"SGD\.step\(\): there is no gradient for any parameter that requires one"
     ):
-        optim.AdaBelief
+        optimizer.step({"w": T([1.0, 1.0]), "part": None})
+
+
+def test_gradients_of_a_tensor_that_occurs_twice_are_added(T):
+    x = T([2.0], requires_grad=True)
+    params = {"a": x, "b": x}
+    optim.SGD(params, lr=0.25).step(jt.grad(lambda p: (p["a"] * p["b"]).sum())(params))
+    assert x.tolist() == [1.0]
+
+
+def test_gradients_of_groups_are_a_list(T):
+    a, b, c = (T([1.0], requires_grad=True) for _ in range(3))
+    optimizer = optim.SGD([{"params": {"a": a}}, {"params": [b], "lr": 1.0}], lr=0.5)
+    optimizer.step([{"a": T([1.0])}, [T([1.0])]])
+    assert (a.tolist(), b.tolist()) == ([0.5], [0.0])
+    optimizer.add_group(c)
+    optimizer.step([{"a": T([1.0])}, None, T([1.0])])
+    assert (a.tolist(), b.tolist(), c.tolist()) == ([0.0], [0.0], [0.5])
+    for grads, came in (({"a": T([1.0])}, r"a dict with the keys \['a'\]"), ([None], "a list of 1")):
+        with pytest.raises(
+            OptimizerError, match=f"the gradients of 3 groups are a list with a tree for each; got {came}"
+        ):
+            optimizer.step(grads)
+    alone = optim.SGD([{"params": {"a": a}}], lr=0.5)
+    alone.step({"a": T([1.0])})
+    assert a.tolist() == [-0.5]
+
+
+def test_iterables_of_gradients(T):
+    a, b = T([1.0], requires_grad=True), T(1.0, requires_grad=True)
+    optimizer = Sign({"a": a, "b": b}.values(), lr=0.5)
+    for grads in ((T([1.0]), T(1.0)), [T([-1.0]), T(-1.0)], (g for g in (T([1.0]), T(1.0)))):
+        optimizer.step(grads)
+    assert (a.tolist(), b.item()) == ([0.5], 0.5)
+    Sign(b, lr=0.5).step(T(1.0))
+    assert b.item() == 0.0
+
+
+def test_gradients_that_do_not_fit(T):
+    params = make_params(T)
+    optimizer = optim.Adam(params)
+    good = {"w": T([1.0, 1.0]), "part": (T(1.0), None)}
+    for grads, error, message in (
+        ({"w": T([1.0, 1.0])}, OptimizerError, "need the same structure; without a partner are part.0, part.1"),
+        ({**good, "v": T(1.0)}, OptimizerError, "without a partner are v"),
+        ({**good, "w": [1.0, 1.0]}, OptimizerError, r"without a partner are w, w\.0, w\.1"),
+        (T(1.0), OptimizerError, "need the same structure"),
+        (lambda: None, OptimizerError, "takes gradients, and got a function: .*; only LBFGS takes a closure"),
+        ({**good, "w": T([1.0])}, jt.ShapeError, r"the gradient of 'w' is \(1,\), and the parameter \(2,\)"),
+        ({**good, "w": T([1.0, 1.0], "float32")}, jt.DTypeError, "'w' is float32, and the parameter float64"),
+        ({**good, "w": 1.0}, jt.DTypeError, "the gradient of 'w' is a float; expected a Tensor, or None"),
+    ):
+        with pytest.raises(error, match=rf"Adam\.step\(\)(:| takes) .*{message.removeprefix('takes ')}"):
+            optimizer.step(grads)
+    assert params["w"].tolist() == [1.0, -2.0]
+    assert params["part"][0].item() == 3.0
+    with pytest.raises(
+        OptimizerError, match=r"LBFGS\.step\(\) needs a closure, .*; got a dict, and gradients at one point"
+    ):
+        optim.LBFGS(params).step(good)
+
+
+def test_a_gradient_on_another_device(T, backend):
+    other = "numpy" if backend != "numpy" else "strict:device1"
+    try:
+        g = jt.tensor([1.0], device=other)
+    except jt.JITrenchError:
+        pytest.skip("there is one device")
+    with pytest.raises(jt.DeviceMismatchError, match=f"the gradient of '0' is {g.device}, and the parameter {backend}"):
+        Sign([T([1.0], requires_grad=True)]).step([g])
+
+
+def test_a_recorded_gradient_is_not_written_to(T):
+    """Of parameters that require gradients, jt.grad's results are recorded, too."""
+    x = T([1.0, 2.0], requires_grad=True)
+    grads = jt.grad(lambda x: (x**3).sum())(x)
+    optim.SGD(x, lr=1.0, momentum=0.5, weight_decay=1.0).step(grads)
+    assert grads.tolist() == [3.0, 12.0]
+    (grads.sum()).backward()
+    assert x.grad.tolist() == [6.0, 12.0]  # 6 x, where they were computed
+
+
+# -- messages ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_option_is_no_attribute(T):
+    class Own(jt.Optimizer):
+        def __init__(self, params, *, factor=1.0):
+            self.factor = factor  # before the base class knows of options
+            super().__init__(params, options={"factor": factor})
+            self.other = 1
+
+        def update(self, p, g, lr, slots, *, factor):
+            return p - factor * g, {}
+
+    x = T([1.0], requires_grad=True)
+    optimizer = optim.AdamW([x])
+    with pytest.raises(
+        OptimizerError, match=r"AdamW: 'weight_decay' is an option of the groups: set optimizer\.groups\[0\]\.options"
+    ):
+        optimizer.weight_decay = 0.5
+    with pytest.raises(AttributeError, match=r"AdamW has no attribute 'betas': it is an option of the groups"):
+        optimizer.betas
+    with pytest.raises(
+        AttributeError, match=r"no attribute 'param_groups': the groups are optimizer\.groups; each has \.params"
+    ):
+        optimizer.param_groups
+    with pytest.raises(AttributeError, match="'AdamW' object has no attribute 'moment'"):
+        optimizer.moment
+    assert not hasattr(optimizer, "weight_decay")
+    optimizer.note = "mine"
+    own = Own([x], factor=0.5)
+    assert (own.factor, own.other, own.groups[0].options["factor"]) == (0.5, 1, 0.5)
+    with pytest.raises(OptimizerError, match="Own: 'factor' is an option of the groups"):
+        own.factor = 0.25
+
+
+@pytest.mark.parametrize(
+    "name", ["SGD", "Adam", "NAdam", "RAdam", "Adamax", "LAMB", "RMSprop", "Adagrad", "Lion", "Adafactor"]
+)
+def test_what_is_true_or_false(name, T):
+    x = T([[1.0]], requires_grad=True)
+    for value in ("yes", 1, None):
+        with pytest.raises(OptimizerError, match=f"{name}: maximize must be True or False; got {value!r}"):
+            getattr(optim, name)([x], maximize=value)
+        with pytest.raises(OptimizerError, match=f"{name}: maximize must be True or False"):
+            getattr(optim, name)([{"params": x, "maximize": value}])
+
+
+def test_params_that_are_missing_or_have_names(T):
+    with pytest.raises(
+        OptimizerError, match=r"groups are dicts with a key 'params', and group 0 is a dict of \['lr'\]"
+    ):
+        optim.SGD([{"lr": 1}])
+    x = T([1.0], requires_grad=True)
+    with pytest.raises(OptimizerError, match=r"group 1 is a dict of \['param', 'momentum'\]"):
+        optim.SGD([{"params": T([1.0], requires_grad=True)}, {"param": x, "momentum": 0.9}])
+    with pytest.raises(
+        jt.DTypeError, match=r"'0\.0' is a str: of named_parameters\(\) pass the parameters\(\) alone, or a dict"
+    ):
+        optim.SGD([("w", T([1.0], requires_grad=True))])
+    layers = [{"lr": T([1.0], requires_grad=True)}]  # of that name, but a parameter
+    assert len(optim.SGD(layers).parameters) == 1
+
+
+def test_parameters_that_were_replaced(T):
+    x = T([1.0], requires_grad=True)
+    optimizer = optim.SGD([x])
+    x = x.detach()
+    x.requires_grad = True
+    (x * x).sum().backward()
+    with pytest.raises(
+        jt.GradientError, match=r"others have taken their place since, by model\.to\(\) for example: make the"
+    ):
+        optimizer.step()
+
+
+def test_options_of_pytorch_that_are_not_needed(T):
+    for name in ("foreach", "fused"):
+        with pytest.raises(
+            OptimizerError, match=f"Adam has no option '{name}'; .* PyTorch's choice of an implementation is not needed"
+        ):
+            optim.Adam([T([1.0], requires_grad=True)], **{name: True})
+
+
+def test_an_optimizer_shows_its_groups(T):
+    a, b = T([1.0], requires_grad=True), T([2.0], requires_grad=True)
+    assert repr(optim.SGD([a, b], lr=0.5, momentum=0.9)) == "SGD(2 parameters, lr=0.5, momentum=0.9)"
+    assert repr(optim.AMSGrad([a])) == "AMSGrad(1 parameter, lr=0.001)"
+    several = optim.Adam([{"params": [a]}, {"params": [b], "lr": 0.25, "betas": [0.5, 0.9]}])
+    assert repr(several) == "Adam(1 parameter, lr=0.001; 1 parameter, lr=0.25, betas=(0.5, 0.9))"
+    assert repr(Sign([a])) == "Sign(1 parameter, lr=0.001)"

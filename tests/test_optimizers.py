@@ -112,6 +112,40 @@ def test_in_blocks_as_element_by_element(name, T, backend):
     np.testing.assert_array_equal(whole.numpy(), turned.numpy())
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(
+    "shape", [(700, 130), (130, 700), (3, 1, 40000), (4, 50, 60), (90000,), (0, 3), (3, 0), (5, 2)]
+)
+@pytest.mark.parametrize("name", WHOLE)
+def test_the_rules_of_whole_parameters_in_parts(name, shape, dtype):
+    """NumPy's kernels go twice through large arrays; the op's own forward makes whole ones."""
+    if name == "Muon" and len(shape) != 2:
+        return
+    options = {key: tuple(x) if isinstance(x, list) else x for key, x in RICHEST[name]["options"].items()}
+    signs = {} if name == "Muon" else {"maximize": True}
+    rng = np.random.default_rng(0)
+    p, turned = (jt.tensor(v, dtype, requires_grad=True) for v in [rng.normal(size=shape)] * 2)
+    optimizers = [jt.registry.optimizers[name]([x], **options, **signs) for x in (p, turned)]
+    op = type(optimizers[0]).rule.op
+    attrs = {key: x for key, x in optimizers[0].groups[0].options.items() if key in op.attrs}
+    order = op.arrays[3:]
+    kept = [None if (x := optimizers[0].groups[0].slots[0].get(key)) is None else x.numpy() for key in order]
+    expected = p.numpy()
+    for _ in range(3):
+        g = rng.normal(size=shape).astype(dtype)
+        p.grad, turned.grad = jt.asarray(g), jt.permute_dims(jt.asarray(g.T.copy()), tuple(range(len(shape)))[::-1])
+        for optimizer in optimizers:
+            optimizer.step()
+        made = op.forward(np, expected, g, np.asarray(optimizers[0].lr.item()), *kept, **attrs)
+        expected, kept = made[0], [None if old is None else new for old, new in zip(kept, made[1:], strict=True)]
+    close = {"rtol": 1e-9, "atol": 1e-12} if dtype == "float64" else {"rtol": 2e-4, "atol": 2e-5}
+    np.testing.assert_allclose(p.numpy(), expected, **close)
+    np.testing.assert_allclose(turned.numpy(), expected, **close)
+    for key, value in zip(order, kept, strict=True):
+        if value is not None:
+            np.testing.assert_allclose(optimizers[0].groups[0].slots[0][key].numpy(), value, **close)
+
+
 def test_what_is_empty_or_a_number_is_updated(T):
     for name in RULES:
         if name == "Muon":
@@ -263,7 +297,7 @@ def test_the_learning_rates_of_groups_are_set_alone_and_together(T):
     assert [group.lr.item() for group in optimizer.groups] == [2.0, 2.0]
     with pytest.raises(OptimizerError, match="SGD: lr must be a finite number"):
         optimizer.groups[1].lr = float("nan")
-    assert repr(optimizer.groups[0]).startswith("Group(1 parameters, lr=2.0, momentum=0.0")
+    assert repr(optimizer.groups[0]).startswith("Group(1 parameter, lr=2.0, momentum=0.0")
 
 
 def test_groups_that_are_not(T):
@@ -394,11 +428,15 @@ def test_a_state_dict_is_a_snapshot(T):
 SCRATCH = {"SGD": 8_000, "Adam": 8_000, "AdamW": 8_000, "AMSGrad": 8_000}  # the others hold what is between, of a block
 
 
-@pytest.mark.parametrize("name", [name for name in RULES if name not in WHOLE])
+SCRATCH |= {"LAMB": 8_000, "Adafactor": 500_000, "Muon": 25_300_000}  # Muon's three matrices, of 8 MB here
+
+
+@pytest.mark.parametrize("name", RULES)
 def test_a_step_allocates_nothing(name):
     case = RICHEST[name]
     rng = np.random.default_rng(0)
-    params = [jt.tensor(rng.normal(size=shape), "float32", requires_grad=True) for shape in ((2048, 1024), (1024, 256))]
+    shapes = ((1448, 1448), (1024, 256)) if name == "Muon" else ((2048, 1024), (1024, 256))
+    params = [jt.tensor(rng.normal(size=shape), "float32", requires_grad=True) for shape in shapes]
     for p in params:
         p.grad = jt.ones_like(p.detach())
     optimizer = make(case, params)
@@ -514,17 +552,151 @@ def test_a_rule_that_is_no_step(T):
             cls(p)
 
 
-def test_an_option_that_a_group_gets_later_is_known(T):
+@pytest.mark.parametrize(
+    ("name", "option", "value", "message"),
+    [
+        ("Adam", "eps", -1.0, r"Adam: eps must be a number, 0 or above; got -1\.0"),
+        ("Adam", "weight_decay", float("nan"), "Adam: weight_decay must be a number, 0 or above; got nan"),
+        ("Adam", "betas", (2, 3), r"Adam: betas must be two numbers in \[0, 1\), .*; got \(2, 3\)"),
+        ("Adam", "betas", "xx", "Adam: betas must be two numbers"),
+        ("Adam", "amsgrad", 1, "Adam: amsgrad must be True or False; got 1"),
+        ("SGD", "nesterov", True, "SGD: nesterov=True needs a momentum above 0"),
+        ("Adafactor", "d", 0, "Adafactor: d must be a number, 1 or above; got 0"),
+        ("SGD", "momentun", 0.5, "SGD has no option 'momentun'; it has momentum, .* Did you mean 'momentum'"),
+        ("SGD", "lr", 0.5, r"SGD: the learning rate is no option of a group: set group\.lr"),
+        ("Signum", "momentun", 0.5, "Signum has no option 'momentun'; it has momentum. Did you mean 'momentum'"),
+        ("LBFGS", "max_iter", 0, "LBFGS: max_iter must be a whole number from 1; got 0"),
+    ],
+)
+def test_an_option_set_later_is_checked_as_one_at_the_start(name, option, value, message, T):
+    p = T([[1.0]], requires_grad=True)
+    optimizer = (Signum if name == "Signum" else jt.registry.optimizers[name])([p])
+    options = optimizer.groups[0].options
+    before = dict(options)
+    for way in (
+        lambda: options.__setitem__(option, value),
+        lambda: options.update({option: value}),
+        lambda: options.update(**{option: value}),
+        lambda: options.__ior__({option: value}),
+        lambda: setattr(optimizer.groups[0], "options", {option: value}),
+    ):
+        with pytest.raises(OptimizerError, match=message):
+            way()
+    assert options == before
+    with pytest.raises(OptimizerError, match="has no option 'momentun'"):
+        options.setdefault("momentun", 0.5)
+    assert options.setdefault(next(iter(options)), 7) == next(iter(before.values()))
+
+
+def test_options_are_not_removed(T):
+    options = optim.SGD([T([1.0], requires_grad=True)]).groups[0].options
+    for way in (
+        lambda: options.pop("momentum"),
+        options.popitem,
+        options.clear,
+        lambda: options.__delitem__("momentum"),
+    ):
+        with pytest.raises(OptimizerError, match="an option of a group can be set, not removed; it has momentum, "):
+            way()
+    assert len(options) == 5
+
+
+def test_options_are_set_together(T):
+    """Each alone would be refused: nesterov needs momentum."""
     p = T([1.0], requires_grad=True)
+    optimizer = optim.SGD([p], lr=0.5)
+    optimizer.groups[0].options |= {"momentum": 0.5, "nesterov": True}
     p.grad = T([1.0])
-    for optimizer in (optim.SGD([p], momentum=0.9), Signum([p])):
-        optimizer.groups[0].options["momentun"] = 0.5
-        with pytest.raises(OptimizerError, match="has no option 'momentun'; .* Did you mean 'momentum'"):
+    optimizer.step()
+    assert p.tolist() == [0.25]
+    optimizer.groups[0].options = {"momentum": 0, "nesterov": False}
+    optimizer.step()
+    assert p.tolist() == [-0.25]
+
+
+@pytest.mark.parametrize("way", ["pickle", "deepcopy", "copy"])
+def test_options_of_a_copy_are_checked_and_its_own(way, T):
+    import copy
+
+    optimizer = optim.Adam([T([1.0, 2.0], requires_grad=True)], betas=(0.5, 0.5))
+    made = {"pickle": lambda x: pickle.loads(pickle.dumps(x)), "deepcopy": copy.deepcopy, "copy": copy.copy}[way](
+        optimizer
+    )
+    for each in (optimizer, made):
+        with pytest.raises(OptimizerError, match="eps must be a number"):
+            each.groups[0].options["eps"] = -1
+        each.groups[0].options["amsgrad"] = True
+        assert list(each.groups[0].slots[0]) == ["steps", "mean", "square", "largest"]
+    if way != "copy":
+        made.groups[0].options["betas"] = [0.25, 0.5]
+        assert (optimizer.groups[0].options["betas"], made.groups[0].options["betas"]) == ((0.5, 0.5), (0.25, 0.5))
+
+
+def test_an_optimizer_is_freed_at_once(T):
+    import weakref
+
+    optimizer = optim.Adam([T([1.0], requires_grad=True)])
+    alive, options = weakref.ref(optimizer), optimizer.groups[0].options
+    del optimizer
+    assert alive() is None
+    options["eps"] = 1.0  # of nobody
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after"),
+    [
+        ("SGD", {}, {"momentum": 0.9}),
+        ("SGD", {"momentum": 0.5}, {"momentum": 0.9}),
+        ("SGD", {}, {"momentum": 0.9, "dampening": 0.5}),
+        ("Adam", {}, {"amsgrad": True}),
+        ("AMSGrad", {}, {"amsgrad": False}),
+        ("RMSprop", {}, {"centered": True, "momentum": 0.5}),
+        ("RMSprop", {"centered": True}, {"centered": False}),
+    ],
+)
+def test_an_option_set_later_works(name, before, after, T):
+    """As it would have from the start, since there was no step before: with the slots that it needs, and no others."""
+    cls = jt.registry.optimizers[name]
+    values = []
+    for late in (True, False):
+        p, q = T([1.0, -2.0], requires_grad=True), T([[3.0]], requires_grad=True)
+        optimizer = cls([p, q], **(before if late else {}))
+        if late:
+            optimizer.groups[0].options.update(after)
+        elif name == "AMSGrad":
+            optimizer = optim.Adam([p, q])
+        else:
+            optimizer = cls([p, q], **(before | after))
+        for scale in (1.0, 3.0, -0.5):
+            p.grad, q.grad = T([scale, 2.0]), T([[scale]])
             optimizer.step()
-        del optimizer.groups[0].options["momentun"], optimizer.groups[0].options["momentum"]
-        with pytest.raises(OptimizerError, match="a group lacks the option 'momentum'"):
-            optimizer.step()
-    assert p.tolist() == [1.0]
+        values.append((p.tolist(), q.tolist(), [list(slots) for slots in optimizer.groups[0].slots]))
+    assert values[0] == values[1]
+
+
+def test_slots_that_stay_are_the_same(T):
+    p = T([1.0], requires_grad=True)
+    optimizer = optim.Adam([p])
+    p.grad = T([1.0])
+    optimizer.step()
+    mean = optimizer.groups[0].slots[0]["mean"]
+    optimizer.groups[0].options["amsgrad"] = True
+    optimizer.step()
+    assert optimizer.groups[0].slots[0]["mean"] is mean
+    assert optimizer.groups[0].slots[0]["steps"].item() == 2.0
+
+
+def test_a_state_with_an_option_set_later_is_loaded(T):
+    p, q = (T([1.0], requires_grad=True) for _ in range(2))
+    optimizer, fresh = optim.SGD([p], lr=0.5), optim.SGD([q], lr=0.5)
+    optimizer.groups[0].options["momentum"] = 0.5
+    p.grad = q.grad = T([1.0])
+    optimizer.step()
+    fresh.load_state_dict(optimizer.state_dict())
+    q.data = p.data
+    for each in (optimizer, fresh):
+        each.step()
+    assert p.tolist() == q.tolist() == [-0.25]
 
 
 def test_a_list_of_betas_is_nobody_elses(T):
@@ -563,6 +735,42 @@ def test_inside_vmap_each_example_has_its_own_step(T):
     starts = [[1.0, 2.0], [-4.0, 0.5], [0.0, 8.0]]
     together = jt.vmap(lambda start: after(start).detach())(T(starts))
     assert together.tolist() == [after(T(start)).tolist() for start in starts]
+
+
+@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("functional", [True, False])
+def test_an_ensemble_trained_by_vmap(functional, name, T):
+    """Counts of steps begin as constants, and are of every example after the first."""
+
+    def after(start):
+        x = jt.tensor(start, requires_grad=True)
+        optimizer = make(RICHEST[name], [x])
+        for _ in range(7):
+            optimizer.zero_grad()
+            if functional:
+                optimizer.step([jt.grad(lambda x: (x**4).sum())(x)])
+            else:
+                (x**4).sum().backward()
+                optimizer.step()
+        return x.detach()
+
+    starts = np.random.default_rng(0).normal(size=(3, 2, 4))
+    alone = [after(T(start)).tolist() for start in starts]
+    np.testing.assert_allclose(jt.vmap(after)(T(starts)).tolist(), alone, rtol=1e-12, atol=1e-14)
+
+
+def test_a_parameter_from_outside_is_not_moved_inside_vmap(T):
+    x = T([1.0, 2.0], requires_grad=True)
+    optimizer = optim.Adam([x])
+
+    def moved(scale):
+        optimizer.step([scale * jt.ones_like(x)])
+        return x
+
+    with pytest.raises(jt.TransformError, match="in-place update of a tensor from outside jvp or vmap"):
+        jt.vmap(moved)(T([1.0, 2.0]))
+    assert x.tolist() == [1.0, 2.0]
+    assert optimizer.groups[0].slots[0]["steps"].item() == 0
 
 
 # -- going on from a state ----------------------------------------------------------------------------------------------

@@ -912,3 +912,57 @@ def test_logits_that_give_no_probabilities(backend, T):
     assert g.categorical(T([-inf, 0.0]), 5).tolist() == [1] * 5
     assert g.categorical(T(np.zeros((0, 3)))).shape == (0,)
     assert jt.vmap(lambda x: g.categorical(x))(T([[0.0, -inf], [-inf, 0.0]])).tolist() == [0, 1]
+
+
+# -- using ----------------------------------------------------------------------------------------------------------
+
+
+def test_using_is_the_default_generator_of_a_block(fresh):
+    jt.random.seed(1)
+    outer = jt.random.default_generator()
+    g, h = Generator(7), Generator(8)
+    with jt.random.using(g) as entered:
+        assert entered is g is jt.random.default_generator()
+        first = jt.random.uniform((3,))
+        with jt.random.using(h):
+            assert jt.random.default_generator() is h
+        jt.random.seed(7)  # starts the one in use again
+        assert jt.random.uniform((3,)).tolist() == first.tolist() == Generator(7).uniform((3,)).tolist()
+        assert jt.random.default_generator() is g
+    assert jt.random.default_generator() is outer
+    assert jt.random.normal((3,)).tolist() == Generator(1).normal((3,)).tolist()
+    with pytest.raises(ZeroDivisionError), jt.random.using(g):
+        raise ZeroDivisionError
+    assert jt.random.default_generator() is outer
+    with pytest.raises(RandomError, match=r"using\(\) takes a Generator, such as jt\.random\.Generator\(0\); got int"):
+        jt.random.using(0)
+
+
+def test_using_is_of_one_thread_or_task(fresh):
+    import asyncio
+
+    g, h = Generator(7), Generator(8)
+    outer = jt.random.default_generator()
+    with jt.random.using(g):
+        assert in_threads(2, jt.random.default_generator) == [outer, outer]
+
+    async def look(generator):
+        with jt.random.using(generator):
+            await asyncio.sleep(0)
+            return jt.random.default_generator()
+
+    async def both():
+        return await asyncio.gather(look(g), look(h))
+
+    assert asyncio.run(both()) == [g, h]
+
+    async def late():
+        await asyncio.sleep(0)
+        return jt.random.default_generator()
+
+    async def copied():
+        with jt.random.using(g):
+            task = asyncio.create_task(late())
+        return await task
+
+    assert asyncio.run(copied()) is outer  # the block has been left when the task looks

@@ -232,3 +232,142 @@ def test_other_files_and_loaders_are_refused(saved, tmp_path, backend):
     x = jt.ones((9, 3), device=backend)
     with pytest.raises(jt.JITrenchError, match="of another loader: length was 40 and is 9"):
         resume(make(tmp_path), nn.data.DataLoader(nn.data.ArrayDataset(x, x[:, :1]), 6, shuffle=True), saved)
+
+
+class Torn:
+    """A callback that takes half of a state, and then no more."""
+
+    value = 0
+
+    def on_epoch_end(self, trainer, logs):
+        pass
+
+    def state_dict(self):
+        return {"value": self.value}
+
+    def load_state_dict(self, state):
+        self.value = state["value"]
+        if self.value:
+            raise KeyError("half")
+
+
+@pytest.mark.parametrize("part", ["optimizer", "schedule", "metrics", "callbacks", "loader"])
+def test_a_refused_checkpoint_changes_nothing(part, tmp_path, backend):
+    def trained(other, seed):
+        trainer = nn.Trainer(
+            model,
+            nn.mse_loss,
+            optim.SGD if other == "optimizer" else lambda p: optim.Adam(p, lr=0.05),
+            schedule=lambda o: optim.StepLR(o, 3) if other == "schedule" else optim.CosineAnnealingLR(o, 8),
+            average=lambda p: optim.EMA(p, decay=0.8),
+            metrics=[nn.metrics.R2 if other == "metrics" else nn.metrics.MeanAbsoluteError],
+            callbacks=[torn := Torn()],
+            progress=False,
+            seed=seed,
+        )
+        torn.value = int(other == "callbacks")
+        trainer.fit(loader(backend, drop_last=other == "loader"), epochs=1 + seed)
+        return trainer
+
+    trained(part, 0).save(tmp_path / "other.ckpt")
+    trainer = trained("", 1)
+    before, history = trainer.state_dict(), trainer.history
+    message = rf"other\.ckpt: the {part} of the checkpoint does not fit: .*[^.]\. Nothing was loaded\."
+    with pytest.raises(nn.TrainingError, match=message) as caught:
+        trainer.load(tmp_path / "other.ckpt")
+    assert not isinstance(caught.value.__cause__.__cause__, (nn.TrainingError, type(None))) or part == "metrics"
+    after = trainer.state_dict()
+    assert (bits(after), str(after)) == (bits(before), str(before))
+    assert trainer.history is history
+    with pytest.raises(nn.TrainingError, match="no state of a Trainer: 'format', 'optimizer', .* is missing"):
+        trainer.load_state_dict({"model": before["model"]})
+
+
+def test_a_load_leaves_the_history_that_was_held(tmp_path, backend):
+    trainer = make(tmp_path, loggers=[], checkpoint=nn.Checkpoint(tmp_path / "run.ckpt"))
+    held = fit(trainer, backend, 1)
+    fit(trainer, backend, 2)
+    assert held is trainer.history
+    fit(make(tmp_path, loggers=[], checkpoint=nn.Checkpoint(tmp_path / "one.ckpt")), backend, 1)
+    trainer.load(tmp_path / "one.ckpt")
+    assert (held["epoch"], trainer.history["epoch"]) == ([1, 2, 3], [1])
+    assert trainer.history.trainer is trainer
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_stop_in_the_middle_of_an_epoch_is_resumed(accumulate, tmp_path, backend):
+    """The epoch is not over where the step's checkpoint was written: its validation, row, schedule and callbacks come."""
+
+    def run(folder, kill, resume):
+        folder.mkdir(exist_ok=True)
+
+        def stop(trainer, logs):
+            if trainer.step == 2:
+                trainer.stop("enough")
+
+        def end(trainer, logs):
+            if kill:
+                raise Cut
+
+        callbacks = [nn.LambdaCallback(on_step_end=stop, on_epoch_end=end), nn.EarlyStopping(patience=9)]
+        schedule = {"schedule": lambda o: optim.ExponentialLR(o, gamma=0.5), "schedule_per": "epoch"}
+        trainer = make(folder, callbacks=callbacks, accumulate=accumulate, **schedule)
+        data, held_out = loader(backend, prefetch=2), [next(iter(loader(backend)))]
+        if kill:
+            with pytest.raises(Cut):
+                trainer.fit(data, epochs=3, validation=held_out)
+            assert nn.load_checkpoint(folder / "run.ckpt")["stopped"] == "enough"
+            return None
+        trainer.fit(data, epochs=3, validation=held_out, resume=resume)
+        assert (trainer.stopped, trainer.epoch, trainer.step) == ("enough", 1, 2)
+        first = outcome(trainer, folder)
+        trainer.fit(
+            data, epochs=1, validation=held_out
+        )  # goes on with the next epoch, and not with what the stop left out
+        return first, bits(trainer.params), trainer.step
+
+    expected = run(tmp_path / "whole", kill=False, resume=False)
+    run(tmp_path / "killed", kill=True, resume=False)
+    assert run(tmp_path / "killed", kill=False, resume=True) == expected
+
+
+class Dropping(nn.Module):
+    """A Module draws from the default generator, like the loader's transform below."""
+
+    def __init__(self):
+        super().__init__()
+        self.hidden, self.drop, self.out = nn.Linear(6), nn.Dropout(0.5), nn.Linear(1)
+
+    def forward(self, x):
+        return self.out(self.drop(self.hidden(x)))
+
+
+@pytest.mark.parametrize("prefetch", [0, 2])
+def test_augmentations_and_dropout_do_not_race(prefetch, tmp_path, backend):
+    def run(prefetch, callbacks=(), **options):
+        jt.random.seed(0)
+        x = jt.random.Generator(0).normal((40, 3)).to(backend)
+        data = nn.data.ArrayDataset(x, jt.sum(x, axis=1, keepdims=True))
+        data = data.map(lambda e: (e[0] + 0.1 * jt.random.normal(e[0].shape).to(backend), e[1]))
+        batches = nn.data.DataLoader(
+            data,
+            6,
+            shuffle=True,
+            seed=1,
+            prefetch=prefetch,
+            transform=lambda b: (b[0] * jt.random.uniform().to(backend), b[1]),
+        )
+        checkpoint = nn.Checkpoint(tmp_path / "run.ckpt", every_steps=1)
+        trainer = nn.Trainer(
+            Dropping(), nn.mse_loss, optim.SGD, callbacks=callbacks, checkpoint=checkpoint, progress=False
+        )
+        trainer.fit(batches, epochs=2, **options)
+        return bits(trainer.weights())
+
+    expected = run(0)
+    assert run(prefetch) == expected
+    (tmp_path / "run.ckpt").unlink()
+    with pytest.raises(ZeroDivisionError):
+        run(prefetch, [nn.LambdaCallback(on_step_end=lambda t, logs: t.step == 4 and 1 / 0)])
+    assert nn.load_checkpoint(tmp_path / "run.ckpt")["step"] == 3
+    assert run(prefetch, resume=True) == expected

@@ -173,7 +173,7 @@ def test_layers_of_the_library(backend):
     model = nn.Sequential(nn.Conv2d(8, kernel_size=3), nn.BatchNorm2d(), nn.Flatten(), nn.Dropout(0.5))
     found = nn.summary(model, (2, 1, 8, 8), device=backend)
     assert [r.kind for r in found.rows] == ["Sequential", "Conv2d", "BatchNorm2d", "Flatten", "Dropout"]
-    assert (found.trainable, found.frozen) == (8 * 9 + 8 + 16, 17)
+    assert (found.parameters, found.trainable, found.frozen, found.buffers) == (96, 8 * 9 + 8 + 16, 0, 17)
     assert found.rows[1].flops == 2 * 8 * 36 * 19
     assert nn.summary(model, (2, 1, 8, 8), device=backend, train=True, rng=0).rows[-1].flops > 0
 
@@ -259,10 +259,27 @@ def test_frozen_layers_and_buffers():
     model(jt.ones((2, 3), dtype=jt.float32))
     model.backbone.requires_grad_(False)
     found = nn.summary(model, (None, 3))
-    assert (found.parameters, found.trainable, found.frozen) == (16 + 10 + 3, 10, 19)
+    assert (found.parameters, found.trainable, found.frozen, found.buffers) == (16 + 10, 10, 16, 3)
     assert (by_path(found)["backbone"].parameters, by_path(found)["backbone"].trainable) == (16, 0)
     assert found.bytes == 29 * 4
-    assert "29 (10 trainable, 19 not)" in str(found)
+    assert "parameters: 26 (10 trainable, 16 not)\nbuffers:    3\n" in str(found)
+
+
+def test_buffers_are_no_parameters(backend):
+    """In every way to hold them: of a layer that has run, of a tree, of a function, and of a tree without gradients."""
+    x = jt.ones((4, 8), device=backend)
+    norm = nn.BatchNorm1d()
+    plain = nn.init(norm, x)
+    found = [nn.summary(norm, x), nn.summary(lambda x: nn.BatchNorm1d()(x), x), nn.summary(norm, x, params=plain)]
+    norm(x)
+    found.append(nn.summary(norm, x))
+    for f in found:
+        assert (f.parameters, f.trainable, f.frozen, f.buffers, f.bytes) == (16, 16, 0, 17, 33 * 8)
+        assert f.rows[-1].parameters == sum(p.size for p in norm.parameters())
+    detached = {name: p.detach() for name, p in plain.items()}
+    f = nn.summary(norm, x, params=detached)
+    assert (f.parameters, f.trainable, f.frozen, f.buffers) == (16, 0, 16, 17)
+    assert "buffers" not in str(nn.summary(nn.Linear(2), (None, 3)))
 
 
 def test_depth_leaves_out_and_the_numbers_stay():
@@ -481,7 +498,7 @@ def test_a_run_for_training_changes_no_state(fails, backend):
     before = {name: x.tolist() for name, x in model.state_dict().items()}
     stream = str(jt.random.default_generator().state())
     try:
-        assert nn.summary(model, (5, 2), train=True, rng=0).parameters == 29
+        assert nn.summary(model, (5, 2), train=True, rng=0).parameters == 20
     except KeyError:
         assert fails
     assert {name: x.tolist() for name, x in model.state_dict().items()} == before

@@ -486,7 +486,7 @@ def test_callbacks_are_called_at_their_turns(batches):
         name: (lambda *a, name=name: calls.append(name))
         for name in ("on_fit_start", "on_epoch_start", "on_step_end", "on_epoch_end", "on_fit_end")
     }
-    quiet(callbacks=nn.LambdaCallback(**record)).fit(batches[:2], epochs=2)
+    quiet(callbacks=nn.LambdaCallback(**record)).fit(batches[:2], epochs=2, batch_size=None)
     epoch = ["on_epoch_start", "on_step_end", "on_step_end", "on_epoch_end"]
     assert calls == ["on_fit_start", *epoch, *epoch, "on_fit_end"]
 
@@ -624,13 +624,13 @@ def test_a_nan_is_traced_to_its_operation(data, tmp_path):
     before = bits(nn.init(model, x, seed=1))
     message = r"(?s)epoch 1, step 2 \(batch 2 of the epoch\): the loss is nan\.\nsqrt\(\) made .* NaN among 32 elements.*test_training.*before this step is in the trainer and in .*run\.before-nan\.ckpt"
     with pytest.raises(nn.NonFiniteError, match=message):
-        trainer.fit(batches, epochs=1)
+        trainer.fit(batches, epochs=1, batch_size=None)
     assert bits(trainer.params) == before
     state = nn.load_checkpoint(tmp_path / "run.before-nan.ckpt")
     assert (state["step"], state["batch"]) == (1, 1)
     again = quiet(model, loss, lambda p: optim.SGD(p, lr=0.0), seed=1)
     with pytest.raises(nn.NonFiniteError, match="step 2"):  # and it comes back from there
-        again.fit(batches, epochs=1, resume=tmp_path / "run.before-nan.ckpt")
+        again.fit(batches, epochs=1, batch_size=None, resume=tmp_path / "run.before-nan.ckpt")
 
 
 @NUMPY_WARNS
@@ -688,7 +688,7 @@ def test_a_nan_in_the_second_of_two_batches_takes_both_back(data):
     params = nn.init(mlp, x)
     before = bits(params)
     with pytest.raises(nn.NonFiniteError, match=r"epoch 1, step 1 \(batch 2 of the epoch\)"):
-        quiet(params=params, accumulate=2).fit([(x, y), (x * math.nan, y)], epochs=1)
+        quiet(params=params, accumulate=2).fit([(x, y), (x * math.nan, y)], epochs=1, batch_size=None)
     assert bits(params) == before
     assert params["Linear_1"]["weight"].grad is None
 
@@ -731,6 +731,8 @@ def test_nan_may_be_let_through(data):
         (lambda: nn.Trainer(mlp, "mse", sgd), r"loss=\): expected a function of output and target; got 'mse'"),
         (lambda: nn.Trainer(mlp, nn.mse_loss), r"optimizer=\): expected an Optimizer, or a function .*; got None"),
         (lambda: quiet(schedule_per="batch"), "schedule_per='batch'"),
+        (lambda: quiet(loss=nn.CrossEntropyLoss), r"loss=\): CrossEntropyLoss is a class; make an object, CrossEntropyLoss\(\)"),
+        (lambda: quiet(schedule=optim.StepLR), r"schedule=\): optim\.StepLR needs more than the optimizer; write a function, schedule=lambda optimizer: optim\.StepLR\(optimizer, step_size=\.\.\.\)"),
         (lambda: quiet(accumulate=0), r"accumulate=0\): expected a whole number from 1"),
         (lambda: quiet(clip=-1), r"clip=\): expected a norm above 0"),
         (lambda: quiet(clip=True), r"clip=\): expected a norm above 0, or a function; got True"),
@@ -780,6 +782,24 @@ def test_a_trainer_made_wrongly_says_so(make, message):
         (lambda t, x: t.predict(x, batch_size=0), r"predict\(batch_size=0\): expected a whole number from 1"),
         (lambda t, x: t.predict(x, batch_size=-1), r"batch_size=-1"),
         (lambda t, x: t.predict((x, x[:1])), "the same first length"),
+        (
+            lambda t, x: t.predict((x, x)),
+            r"predict\(\) takes the inputs alone, without targets: .* The model takes \(x\), and there are 2",
+        ),
+        (lambda t, x: t.predict(nn.data.ArrayDataset(x, x)), "the inputs alone, without targets"),
+        (
+            lambda t, x: t.predict(nn.data.DataLoader(nn.data.ArrayDataset(x, x), 2)),
+            "the inputs alone, without targets",
+        ),
+        (
+            lambda t, x: t.fit((x.tolist(), x.tolist()), epochs=1),
+            r"made of lists of numbers; expected arrays: \(jt\.asarray\(x\), jt",
+        ),
+        (
+            lambda t, x: t.fit([(x, x), (x, x)], epochs=1),
+            r"a list of 2 items with arrays of shapes \(3, 1\), \(3, 1\): are they batches, or examples\? For batches, pass batch_size=None; for examples, nn\.data\.DataLoader",
+        ),
+        (lambda t, x: t.fit((x, x), epochs=1, validation=[(x, x), (x, x)]), "are they batches, or examples"),
     ],
 )
 def test_a_trainer_called_wrongly_says_so(fit, message):
@@ -1042,7 +1062,7 @@ def test_a_second_ctrl_c_ends_at_once_but_no_file_is_torn(data, tmp_path, monkey
 
     batches = [(x, y)] * 3
     with pytest.raises(KeyboardInterrupt, match="after step 1. Its state is saved"):
-        quiet(callbacks=[press(1)], checkpoint=tmp_path / "run.ckpt").fit(batches, epochs=1)
+        quiet(callbacks=[press(1)], checkpoint=tmp_path / "run.ckpt").fit(batches, epochs=1, batch_size=None)
     assert nn.load_checkpoint(tmp_path / "run.ckpt")["step"] == 1
     assert len(written) == 1
     assert "press it again to end it now" in capsys.readouterr().err
@@ -1058,7 +1078,7 @@ def test_a_second_ctrl_c_ends_at_once_but_no_file_is_torn(data, tmp_path, monkey
         return nn.Linear(1)(x)
 
     with pytest.raises(KeyboardInterrupt, match="after step 1. Its state is saved"):
-        quiet(model, checkpoint=tmp_path / "run.ckpt").fit(batches, epochs=1)
+        quiet(model, checkpoint=tmp_path / "run.ckpt").fit(batches, epochs=1, batch_size=None)
     assert not reached
 
 
@@ -1073,7 +1093,7 @@ def test_a_ctrl_c_while_a_file_is_written_is_not_lost(data, tmp_path, monkeypatc
 
     monkeypatch.setattr(module, "save_checkpoint", writing)
     with pytest.raises(KeyboardInterrupt, match="after step 2. Its state is saved"):
-        quiet(checkpoint=nn.Checkpoint(tmp_path / "run.ckpt", every_steps=1)).fit([data] * 5, epochs=1)
+        quiet(checkpoint=nn.Checkpoint(tmp_path / "run.ckpt", every_steps=1)).fit([data] * 5, epochs=1, batch_size=None)
 
 
 def test_a_data_set_is_taken_in_batches(backend):
@@ -1083,3 +1103,234 @@ def test_a_data_set_is_taken_in_batches(backend):
     assert trainer.step == 6
     assert len(history) == 2
     assert trainer.evaluate(nn.data.ArrayDataset(x, y)) == trainer.evaluate((x, y))
+
+
+# -- what is given as data ------------------------------------------------------------------------------------------------
+
+
+def sizes(data, **options):
+    """The numbers of rows in the batches that a training got, in its order."""
+    seen = []
+
+    def step(trainer, batch):
+        seen.append(len(batch[0]))
+        return nn.mse_loss(trainer(batch[0]), batch[1][..., None] if batch[1].ndim == 1 else batch[1])
+
+    quiet(loss=None, step=step, params=nn.init(mlp, (None, 3))).fit(data, epochs=1, **options)
+    return seen
+
+
+class Plain:
+    """A data set without a base class."""
+
+    def __len__(self):
+        return 10
+
+    def __getitem__(self, i):
+        if i >= 10:
+            raise IndexError(i)
+        return jt.ones(3) * i, float(i)
+
+
+class Batches:
+    """A loader: what gives batches each time it is iterated."""
+
+    def __iter__(self):
+        return iter([(jt.ones((4, 3)), jt.ones((4, 1)))] * 2)
+
+
+def test_examples_and_batches_are_told_apart():
+    x, y = jt.ones(3), jt.ones((4, 1))
+    assert sizes([(x, 1.0)] * 10, batch_size=4) == [4, 4, 2]
+    assert sizes([(x, jt.ones(()))] * 3, batch_size=2) == [2, 1]
+    with pytest.raises(nn.TrainingError, match=r"shapes \(3,\), \(1,\): are they batches, or examples"):
+        sizes([(x, jt.ones(1))] * 3)
+    assert sizes([(jt.ones((4, 3)), y, jt.ones(7))]) == [4]  # one item is a batch, whatever its lengths
+    assert sizes(((x, 1.0), (x, 2.0))) == [2]
+    assert sizes(Plain(), batch_size=4) == [4, 4, 2]
+    assert sizes(Batches()) == [4, 4]
+    assert sizes([(jt.ones((4, 3)), y)]) == [4]
+    assert sizes([(jt.ones((4, 3)), y), (jt.ones((3, 3)), y[:3])], batch_size=1) == [4, 3]
+    assert sizes([(jt.ones((4, 3)), y)] * 2, batch_size=None) == [4, 4]
+    rows = jt.ones((40, 3)), jt.ones((40, 1))
+    assert sizes(rows, batch_size=None, validation=[(jt.ones((4, 3)), y)] * 2) == [32, 8, 4, 4]
+    assert sizes((jt.ones((4, 3)), y), batch_size=3, validation=Plain()) == [3, 1, 10]
+
+
+def test_examples_are_shuffled_and_measured():
+    pairs = [(jt.ones(1) * i, float(i)) for i in range(6)]
+    seen = []
+
+    def loss(output, target):
+        seen.extend(target.tolist())
+        return nn.mse_loss(output[:, 0], target)
+
+    trainer = quiet(loss=loss)
+    trainer.fit(pairs, epochs=1, batch_size=2)
+    assert sorted(seen) == list(range(6)) != seen
+    seen.clear()
+    trainer.fit(pairs, epochs=1, batch_size=2, shuffle=False)
+    assert seen == list(range(6))
+    seen.clear()
+    trainer.evaluate(pairs)
+    assert seen == list(range(6))
+    batch = (jt.ones((2, 1)), jt.ones(2))
+    assert trainer.evaluate([batch, batch], batch_size=None) == trainer.evaluate([batch])
+
+
+def test_predict_takes_a_data_set_of_inputs(data):
+    x, _ = data
+    trainer = quiet()
+    expected = trainer.predict(x)
+    assert bits([trainer.predict(nn.data.ArrayDataset(x), batch_size=21)]) == bits([expected])
+
+    class Inputs:
+        def __len__(self):
+            return 21
+
+        def __getitem__(self, i):
+            return x[i]
+
+    assert bits([trainer.predict(Inputs(), batch_size=21)]) == bits([expected])
+
+
+def test_numbers_of_numpy_are_whole_numbers(data):
+    import numpy as np
+
+    trainer = quiet(accumulate=np.int64(2), callbacks=nn.EarlyStopping("loss", patience=np.int8(3)))
+    trainer.fit(data, epochs=np.int64(2), batch_size=np.int64(7))
+    assert (trainer.epoch, trainer.step, type(trainer.accumulate)) == (2, 4, int)
+
+
+# -- arguments of another name ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda d: quiet().fit(d, epoch=3), r"fit\(\) has no argument 'epoch'\. Did you mean 'epochs'"),
+        (lambda d: quiet().fit(d, epochs=3, lr=0.1), r"'lr'\. Here: the optimizer has it, optimizer=lambda params"),
+        (lambda d: nn.fit(mlp, d, optimizer=sgd, loss=nn.mse_loss, epoch=3), "no argument 'epoch'. Did you mean 'epochs'"),
+        (lambda d: nn.fit(mlp, d, optimizer=sgd, loss=nn.mse_loss, epochs=1, metric=[]), "Did you mean 'metrics'"),
+        (lambda d: quiet(criterion=nn.mse_loss), r"Trainer\(\) has no argument 'criterion'\. Here: loss="),
+        (lambda d: nn.EarlyStopping(paticence=3), r"EarlyStopping\(\) has no argument 'paticence'\. Did you mean 'patience'"),
+        (lambda d: nn.Checkpoint("x", every_epoch=3), "Did you mean 'every_epochs'"),
+    ],
+)  # fmt: skip
+def test_an_argument_of_another_name_is_explained(call, message, data):
+    with pytest.raises(TypeError, match=message):
+        call(data)
+
+
+# -- what is said early, and at the end --------------------------------------------------------------------------------------
+
+
+def test_a_monitor_is_looked_at_before_the_first_step(batches, tmp_path):
+    steps = []
+
+    class Count:
+        def on_step_end(self, trainer, logs):
+            steps.append(1)
+
+    best = nn.Checkpoint(tmp_path / "x", best=tmp_path / "y", monitor="val_los")
+    plateau = {"schedule": lambda o: optim.ReduceLROnPlateau(o), "schedule_monitor": "val_mea"}
+    for options, near in (
+        ({"callbacks": [Count(), nn.EarlyStopping("vall_loss")]}, "'val_loss'"),
+        ({"callbacks": Count(), "checkpoint": best}, "'val_loss'"),
+        ({"callbacks": Count(), **plateau, "metrics": {"mea": nn.metrics.R2}}, ""),
+    ):
+        if near:
+            message = rf"there is no 'val\w+' to monitor; .*\. Did you mean {near}|there is no 'vall_loss'.*Did you mean {near}"
+            with pytest.raises(nn.TrainingError, match=message):
+                quiet(**options).fit(batches, epochs=1, validation=batches)
+        else:
+            with pytest.raises(nn.TrainingError, match="ReduceLROnPlateau: there is no 'val_mea'.*pass validation="):
+                quiet(**options).fit(batches, epochs=1)
+    assert not steps
+    adds = nn.LambdaCallback(on_epoch_end=lambda trainer, logs: logs.update(extra=1.0))
+    quiet(callbacks=[adds, nn.EarlyStopping("extra")]).fit(batches, epochs=1)
+    with pytest.raises(nn.TrainingError, match="no 'extr' to monitor.*Did you mean 'extra'"):
+        quiet(callbacks=[adds, nn.EarlyStopping("extr")]).fit(batches, epochs=1)
+
+
+def test_a_stop_is_told_with_the_progress(batches, capsys):
+    pytest.importorskip("tqdm")
+    stopping = {"callbacks": [falling(3.0, 2.0, 4.0, 5.0), nn.EarlyStopping(patience=2)]}
+    told = [
+        "stopped after epoch 4: val_loss has not become better since epoch 2, for 2 epochs",
+        "the weights are those of epoch 2, where val_loss was best",
+    ]
+    quiet(progress="lines", **stopping).fit(batches, epochs=60)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split("  ")[0] for line in lines[:-2]] == ["epoch 3/60", "epoch 4/60"]
+    assert lines[-2:] == told
+    quiet(progress=True, **stopping).fit(batches, epochs=60)
+    text = capsys.readouterr().err
+    assert all(line in text for line in told)
+    assert "stopped after epoch 4/60: 100%" in text.rsplit("\r", 1)[-1]
+    quiet(**stopping).fit(batches, epochs=60)
+    assert capsys.readouterr() == ("", "")
+    quiet(progress="lines", callbacks=nn.EarlyStopping("loss", patience=3)).fit(batches, epochs=2)
+    assert "weights" not in capsys.readouterr().err  # the last epoch was the best
+
+
+@pytest.mark.parametrize(
+    "real", [False, pytest.param(True, marks=pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's"))]
+)
+@pytest.mark.parametrize("event", ["on_fit_end", "close"])
+def test_ctrl_c_after_the_last_epoch_is_not_lost(event, real, batches, tmp_path):
+    def press(*_):
+        if real:
+            signal.raise_signal(signal.SIGINT)
+        else:
+            raise KeyboardInterrupt
+
+    if event == "close" and not real:
+        pytest.skip("an exception ends it there, and is not swallowed")
+    pressing = type("Pressing", (nn.Callback,), {event: press})()
+    trainer = quiet(callbacks=pressing, checkpoint=nn.Checkpoint(tmp_path / "run.ckpt", every_epochs=9))
+    with pytest.raises(
+        KeyboardInterrupt, match=r"interrupted at the end of epoch 2, after step 6\. Its state is saved in .*run\.ckpt"
+    ):
+        trainer.fit(batches, epochs=2)
+    assert nn.load_checkpoint(tmp_path / "run.ckpt")["epoch"] == 2
+    resumed = quiet(checkpoint=tmp_path / "run.ckpt")
+    resumed.fit(batches, epochs=2, resume=True)
+    assert bits(resumed.params) == bits(trainer.params)
+
+
+def test_a_nan_in_the_target_is_told_by_row(data):
+    x, y = data
+    bad = jt.where(jt.abs(x - 0.5) < 0.01, math.inf, y)
+    with pytest.raises(
+        nn.NonFiniteError,
+        match=r"the target, part '1' of the batch, of shape \(21, 1\), holds 1 infinite among 21 elements, the first of them in row 10\.?\n",
+    ):
+        quiet().fit([(x, bad)], epochs=1)
+
+
+def test_a_nan_in_validation_is_a_warning(data):
+    x, y = data
+    with pytest.warns(
+        RuntimeWarning, match="epoch 1: val_loss is nan, while the training's loss is .*; the training goes on"
+    ) as caught:
+        history = quiet().fit((x, y), epochs=3, validation=(x * math.nan, y))
+    assert len(caught) == 1
+    assert len(history) == 3
+    quiet(detect_nan=False).fit((x, y), epochs=1, validation=(x * math.nan, y))
+
+
+@NUMPY_WARNS
+def test_a_last_update_that_overflows_is_told(T):
+    x = T([[1.0]])
+
+    def trained(**options):
+        return quiet(
+            nn.Linear(1, bias=False, weight_init=nn.ones), optimizer=lambda p: optim.SGD(p, lr=1.7e308), **options
+        ).fit((x, -9 * x), epochs=1)
+
+    with pytest.raises(
+        nn.NonFiniteError, match=r"after epoch 1, step 1: the parameter 'weight', of shape \(1, 1\), holds 1 infinite"
+    ):
+        trained()
+    trained(detect_nan=False)

@@ -428,6 +428,80 @@ def test_npz_is_numpy_s(params, tmp_path):
     assert not loaded["steps"].requires_grad
 
 
+def trainable(tree):
+    return {name: x.requires_grad for name, x in zip(names(tree), flatten(tree)[0], strict=True)}
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors", ".jtw"])
+def test_running_statistics_stay_buffers(suffix, backend, tmp_path):
+    file = tmp_path / f"weight{suffix}"
+    params = nn.init(lambda x: nn.BatchNorm1d()(nn.Linear(2)(x)), (None, 3), device=backend)
+    params["Linear_1"]["bias"].requires_grad = False
+    nn.save(params, file)
+    loaded = nn.load(file, device=backend)
+    assert trainable(loaded) == trainable(params)
+    norm = loaded["BatchNorm1d_1"]
+    before = norm["running_mean"].tolist()
+    optimizer = optim.AdamW(nn.partition(loaded)[0], lr=0.1)
+    jt.sum(norm["weight"]).backward()
+    optimizer.step()
+    assert norm["running_mean"].tolist() == before
+    if suffix == ".npz":  # what NumPy writes does not say, and PyTorch's names do
+        with np.load(file) as arrays:
+            np.savez(file, **dict(arrays))
+    else:
+        from safetensors.numpy import load_file, save_file
+
+        save_file(load_file(file), file)
+    told = trainable(nn.load(file))
+    assert {name for name, on in told.items() if not on} == {
+        "BatchNorm1d_1.running_mean",
+        "BatchNorm1d_1.running_var",
+        "BatchNorm1d_1.num_batches_tracked",
+    }
+
+
+def test_an_npz_names_what_is_fewer_and_its_comment_has_a_limit(T, tmp_path):
+    file = tmp_path / "w.npz"
+    many = {f"a_name_of_thirty_letters_{i:05}": T([1.0]) for i in range(4000)}
+    last = T([1.0], requires_grad=True)
+    for tree in ({**many, "last": last}, {"x": last, "y": T([1.0])}, {}):
+        nn.save(tree, file)
+        assert trainable(nn.load(file)) == trainable(tree)
+    half = {name: x if i % 2 else last.detach() + 0.0 for i, (name, x) in enumerate(many.items())}
+    for i, x in enumerate(half.values()):
+        x.requires_grad = bool(i % 2)
+    with pytest.raises(
+        nn.WeightsError, match=r"an .npz has 65535 bytes for the names of what is trainable, .*; write .jtw"
+    ):
+        nn.save(half, file)
+    nn.save(half, tmp_path / "w.jtw")
+    assert trainable(nn.load(tmp_path / "w.jtw")) == trainable(half)
+
+
+@pytest.mark.parametrize(
+    "comment",
+    [
+        b"",
+        b"by hand",
+        b"[1]",
+        b"{}",
+        b"\xff",
+        b'{"frozen": 3}',
+        b'{"frozen": "a"}',
+        b'{"frozen": [[]]}',
+        b'{"frozen": ["b"]}',
+    ],
+)
+def test_odd_comments_of_an_npz_are_ignored(comment, tmp_path):
+    file = tmp_path / "w.npz"
+    nn.save({"a": jt.ones(2), "n": jt.ones(2, dtype="int64")}, file)
+    assert trainable(nn.load(file)) == {"a": False, "n": False}
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.comment = comment
+    assert trainable(nn.load(file)) == {"a": True, "n": False}
+
+
 def test_an_npz_that_does_not_fit(params, tmp_path):
     file = tmp_path / "w.npz"
     np.savez(file, **{"Linear_1.weight": np.ones((4, 3), "float32"), "more": np.ones(1)})

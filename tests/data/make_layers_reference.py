@@ -112,6 +112,26 @@ CASES = [
     ("TripletMarginLoss", (), {"margin": 0.5}, (), None, [[[1.0, 2.0]], [[1.0, 2.0]], [[1.0, 2.0]]]),
     ("PoissonNLLLoss", (), {"full": True}, (), None, [(3,), [0.0, 2.0, 5.0]]),
     ("GaussianNLLLoss", (), {"full": True}, (), None, [(3,), (3,), [0.5, 1.0, 2.0]]),
+    ("Upsample", (), {"scale_factor": 2.0}, (), None, [(2, 2, 3)]),
+    ("Upsample", ((5, 3),), {"mode": "bilinear", "align_corners": True}, ((5, 3),), None, [(1, 2, 3, 4)]),
+    ("Upsample", (), {"scale_factor": 1.5, "mode": "bicubic"}, (), None, [(1, 1, 4, 4)]),
+    ("PixelShuffle", (2,), {}, (2,), {}, [(1, 8, 2, 3)]),
+    ("PixelShuffle", (3,), {}, (3,), {}, [(9, 1, 2)]),
+    ("PixelUnshuffle", (2,), {}, (2,), {}, [(1, 2, 4, 6)]),
+    *((f"{kind}Pad{n}d", (1,), {}, (1,), {}, [(1, 2, *(2, 4, 3)[3 - n:])])
+      for kind in ("Zero", "Reflection", "Replication", "Circular") for n in (1, 2, 3)),
+    *((f"ConstantPad{n}d", ((1, 0, 0, 2, 1, 1)[:2 * n], 1.5), {}, ((1, 0, 0, 2, 1, 1)[:2 * n], 1.5), {},
+       [(2, *(2, 4, 3)[3 - n:])]) for n in (1, 2, 3)),
+    ("ReflectionPad2d", ((2, 1, 0, 3),), {}, ((2, 1, 0, 3),), {}, [(2, 4, 3)]),
+    ("Unfold", (2,), {}, (2,), {}, [(2, 2, 3, 4)]),
+    ("Unfold", ((2, 3),), {"dilation": (2, 1), "padding": 1, "stride": (1, 2)}, ((2, 3),), None, [(1, 2, 5, 4)]),
+    ("Fold", ((3, 4), 2), {}, ((3, 4), 2), {}, [(2, 8, 6)]),
+    ("Fold", (5, (2, 3)), {"dilation": (2, 1), "padding": 1, "stride": (1, 2)}, (5, (2, 3)), None, [(1, 12, 15)]),
+    ("CosineSimilarity", (), {}, (), {}, [(4, 3), (4, 3)]),
+    ("CosineSimilarity", (), {"dim": 0, "eps": 0.1}, (), {"axis": 0, "eps": 0.1}, [(4, 3), (4, 3)]),
+    ("PairwiseDistance", (), {}, (), {}, [(4, 3), (4, 3)]),
+    ("PairwiseDistance", (), {"p": 1.0, "eps": 0.01, "keepdim": True}, (), {"p": 1.0, "eps": 0.01, "keepdims": True},
+     [(4, 3), (4, 3)]),
 ]  # fmt: skip
 
 BATCHES = [

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 from jitrench_core import Layer as Module
 from jitrench_core import hookimpl
+from jitrench_core.layer import LayerError
 
 from . import data, functional, kernels, layers, metrics, ops, training
 from .checkpoints import load_checkpoint, save_checkpoint
-from .containers import ModuleList, Parameter, Sequential
+from .containers import ModuleDict, ModuleList, Parameter, ParameterDict, ParameterList, Sequential
 from .flops import FlopCounter, flops_of
 from .functional import cross_entropy, mse_loss
 from .initializers import (
@@ -81,6 +82,10 @@ if not TYPE_CHECKING:  # a type checker knows the names that are
         told = f" Did you mean {', '.join(map(repr, near))}?" if near else ""
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}.{told}")
 
+    def __dir__() -> list[str]:
+        """All but what is imported for annotations; pluggy finds the hooks by it."""
+        return sorted(globals().keys() - {"Any", "TYPE_CHECKING", "annotations"})
+
 
 __all__ = [
     "CSVLogger",
@@ -99,9 +104,13 @@ __all__ = [
     "fit",
     "plot_history",
     "training",
+    "LayerError",
     "Module",
+    "ModuleDict",
     "ModuleList",
     "Parameter",
+    "ParameterDict",
+    "ParameterList",
     "Sequential",
     "WeightsError",
     "accuracy",

@@ -87,6 +87,8 @@ if not TYPE_CHECKING:  # a type checker knows the names that are
 
         written = {
             "normalize": "x / jt.linalg.vector_norm(x, axis=-1, keepdims=True)",
+            "pixel_shuffle": "nn.PixelShuffle(r)(x)",
+            "pixel_unshuffle": "nn.PixelUnshuffle(r)(x)",
             "upsample": "F.interpolate(x, ...)",
         }
         near = [f"jt.{name}"] if name in jitrench_core.__all__ else get_close_matches(name, __all__)

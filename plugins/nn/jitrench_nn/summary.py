@@ -7,7 +7,7 @@ from html import escape
 from typing import Any, NamedTuple, final
 
 import jitrench_core as jt
-from jitrench_core.layer import Layer, LayerError
+from jitrench_core.layer import Layer, LayerError, buffers_of
 from jitrench_core.tensor import assign
 from jitrench_core.watching import Watcher
 
@@ -18,8 +18,8 @@ from .models import apply, as_input, init
 class Row(NamedTuple):
     """A layer: its own name and its path among the parameters, its class, and how deep in others it lies.
 
-    ``shape`` is that of its first result (a tuple or dict of shapes where it returns several Tensors). ``parameters``, ``trainable``
-    and ``flops`` include the layers inside; ``flops`` all ``calls``.
+    ``shape`` is that of its first result (a tuple or dict of shapes where it returns several Tensors). ``parameters``, ``trainable``,
+    ``buffers`` and ``flops`` include the layers inside; ``flops`` all ``calls``.
     """
 
     name: str
@@ -31,6 +31,7 @@ class Row(NamedTuple):
     trainable: int
     flops: int
     calls: int
+    buffers: int = 0
 
 
 @final
@@ -38,8 +39,8 @@ class Summary:
     """What ``nn.summary`` found; printed, it is a table.
 
     ``rows`` holds a ``Row`` for each layer, the model itself first, in the order of their first calls. ``parameters`` is how many numbers
-    they hold together, ``trainable`` those that a gradient reaches and ``frozen`` the others (running statistics among them), each
-    Tensor counted once; ``bytes`` what they take. ``flops`` is the whole forward run, of which layers leave out what happens
+    they hold together, ``trainable`` those that a gradient reaches and ``frozen`` the others, each Tensor counted once. ``buffers`` is
+    how many numbers are state, such as running statistics, and no parameters; ``bytes`` what all take. ``flops`` is the whole forward run, of which layers leave out what happens
     between them.
     """
 
@@ -50,6 +51,7 @@ class Summary:
         self.parameters = rows[0].parameters
         self.trainable = rows[0].trainable
         self.frozen = self.parameters - self.trainable
+        self.buffers = rows[0].buffers
         self.flops = rows[0].flops
         self.depth = depth
 
@@ -69,6 +71,7 @@ class Summary:
         return [
             ("input", ", ".join(map(shown, self.inputs))),
             ("parameters", f"{self.parameters:,} ({self.trainable:,} trainable, {self.frozen:,} not)"),
+            *([("buffers", f"{self.buffers:,}")] if self.buffers else []),
             ("their size", sized(self.bytes)),
             ("FLOPs", f"{self.flops:,} ({scaled(self.flops)})" if self.flops >= 1000 else str(self.flops)),
         ]
@@ -168,6 +171,8 @@ def summary(
                 if x.data is not value.data:
                     assign(x, value)
     rows.root(model, result)
+    if isinstance(model, Layer):  # a layer in it that did not run has its buffers, too
+        rows.buffers.update(".".join((*chain, name)) for chain, layer in model.walk() for name in buffers_of(layer))
     size = sum(x.size * max(x.dtype.bits, 8) // 8 for x in counted)
     return Summary(rows.table(tensors), size, [_shapes(x) for x in inputs], depth)
 
@@ -193,6 +198,7 @@ class _Rows(Watcher):
         self.calls: dict[str, int] = {}
         self.flops: dict[str, int] = {"": 0}
         self.running: list[str] = []
+        self.buffers: set[str] = set()
 
     def op(self, op: Any, arrays: tuple[Any, ...], attrs: dict[str, Any], result: Any) -> None:
         n = flops(op.name, arrays, attrs, result)
@@ -207,6 +213,7 @@ class _Rows(Watcher):
 
     def leave(self, layer: Layer, path: str, result: Any) -> None:
         self.running.pop()
+        self.buffers.update(f"{path}.{name}" if path else name for name in buffers_of(layer))
         self.shapes.setdefault(path, _shapes(result))
 
     def root(self, model: Any, result: Any) -> None:
@@ -223,7 +230,8 @@ class _Rows(Watcher):
             within = [known for known in rows if known and path.startswith(known + ".")]
             around = max(within, key=len, default="")
             own = {id(x): x for name, x in tensors.items() if not path or name.startswith(path + ".")}
-            sizes = [(x.size, x.requires_grad) for x in own.values()]
+            state = {id(x) for name, x in tensors.items() if name in self.buffers}
+            sizes = [(x.size, x.requires_grad) for x in own.values() if id(x) not in state]
             rows[path] = Row(
                 name=path[len(around) + 1 if around else 0 :] or kind,
                 path=path,
@@ -234,6 +242,7 @@ class _Rows(Watcher):
                 trainable=sum(n for n, trained in sizes if trained),
                 flops=self.flops[path],
                 calls=self.calls.get(path, 1),
+                buffers=sum(x.size for x in own.values() if id(x) in state),
             )
         return list(_nested(rows))
 

@@ -29,6 +29,12 @@ DTYPES = {
 
 # PyTorch's BatchNorm counts its batches; only an average without momentum needs the number.
 _COUNTER = "num_batches_tracked"
+# What a file that does not say is taken for: PyTorch's running statistics are no parameters.
+_RUNNING = ("running_mean", "running_var")
+
+# The most that an archive's comment can hold: its length has two bytes.
+_LONGEST_COMMENT = 65535
+_SAID = {"frozen": False, "trainable": True}
 
 Rename = Mapping[str, str | None] | Callable[[str], str | None]
 
@@ -47,7 +53,7 @@ def save(params: Any, path: str | os.PathLike[str]) -> None:
     The file is complete or not there: it is written to a temporary file in the same folder, flushed to the disk and
     renamed. Tensors of any backend are written; ``nn.load`` puts them on any other. A file holds names and no structure: what
     was a list or a tuple comes back as a dict with the keys ``"0"``, ``"1"``, ..., except by ``nn.load(path, like=params)``.
-    An ``.npz`` does not keep which Tensors are trainable.
+    All formats keep which Tensors are trainable, an ``.npz`` in the archive's comment.
 
     Raises ``WeightsError`` where a leaf is no Tensor, a name is not unique or a dtype has no place in the format (complex128
     in safetensors), and ``OSError`` where the file cannot be written, such as ``FileNotFoundError`` where its folder does not exist.
@@ -70,7 +76,8 @@ def save(params: Any, path: str | os.PathLike[str]) -> None:
         # The library reads the memory as it lies.
         arrays[name] = array if array.flags.c_contiguous else array.copy(order="C")
     if npz:
-        _replace(place, lambda temporary: _write_npz(arrays, temporary))
+        comment = _comment(tensors)
+        _replace(place, lambda temporary: _write_npz(arrays, temporary, comment))
         return
     frozen = [name for name, x in tensors.items() if not x.requires_grad]
     # Programs that share PyTorch's files look for this mark.
@@ -136,13 +143,27 @@ def write(arrays: dict[str, Any], metadata: dict[str, str], path: Path) -> None:
     _replace(path, lambda temporary: save_file(arrays, temporary, metadata=metadata))
 
 
-def _write_npz(arrays: dict[str, Any], path: Path) -> None:
+def _comment(tensors: dict[str, jt.Tensor]) -> bytes:
+    """Which Tensors are trainable, for an archive that NumPy reads as before: the shorter list, of those that are or are not."""
+    floats = {name: x for name, x in tensors.items() if x.dtype.kind == "f"}
+    lists = {said: [name for name, x in floats.items() if x.requires_grad is on] for said, on in _SAID.items()}
+    comment = min((json.dumps({said: names}).encode() for said, names in lists.items()), key=len)
+    if len(comment) > _LONGEST_COMMENT:
+        raise WeightsError(
+            f"save(): an .npz has {_LONGEST_COMMENT} bytes for the names of what is trainable, and these take {len(comment)}; "
+            f"write .jtw, which has no such limit"
+        )
+    return comment
+
+
+def _write_npz(arrays: dict[str, Any], path: Path, comment: bytes) -> None:
     """``numpy.savez`` without its reserved names."""
     from zipfile import ZipFile
 
     from numpy.lib.format import write_array
 
     with ZipFile(path, "w") as archive:
+        archive.comment = comment
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                 write_array(member, array, allow_pickle=False)
@@ -192,7 +213,7 @@ def load(path: str | os.PathLike[str], like: Any = None, device: Any = None, *, 
     """Read a weight file: a new tree of Tensors on ``device``, or, with ``like``, into the Tensors of that tree or layer.
 
     Without ``like`` the dotted names become nested dicts, also where lists were saved; trainable Tensors are leaves that require a
-    gradient (in an ``.npz`` or a file of another program, every floating-point one). With ``like`` the values go into its own
+    gradient (in a file of another program, every floating-point one but ``running_mean`` and ``running_var``). With ``like`` the values go into its own
     Tensors, wherever these are, and ``like`` is returned; either all of them change or none. A layer, or another object with
     ``load_state_dict``, takes them by that: a layer converts dtypes, and before its first call keeps them for it. The content says which format it is.
 
@@ -335,8 +356,29 @@ def _open_npz(path: Path) -> _Table:
     if odd:
         raise WeightsError(f"{path}: {', '.join(odd)} cannot be Tensors; leave them out where the file is made")
     entries = {name: (x.dtype.name, x.shape) for name, x in arrays.items()}
-    frozen = {name for name, x in arrays.items() if x.dtype.kind != "f"}
-    return _Table(path, entries, frozen, lambda names: ((name, arrays[name]) for name in names))
+    return _Table(path, entries, _frozen(path, entries), lambda names: ((name, arrays[name]) for name in names))
+
+
+def _frozen(path: Path, entries: dict[str, tuple[str, tuple[int, ...]]]) -> set[str]:
+    """What the archive's comment says is not trainable; a file of another program does not say."""
+    import zipfile
+
+    with zipfile.ZipFile(path) as archive:
+        comment = archive.comment
+    try:
+        ((said, names),) = json.loads(comment).items()
+        if isinstance(names, list) and entries.keys() >= (listed := set(names)):
+            return {name for name in entries if (name in listed) is not _SAID[said]}
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
+        pass
+    return _guessed({name: dtype for name, (dtype, _) in entries.items()})
+
+
+def _guessed(dtypes: Mapping[str, str]) -> set[str]:
+    """The names of what is not trainable, in a file that does not say: all that is no floating-point number, and running statistics."""
+    return {
+        name for name, dtype in dtypes.items() if not dtype.startswith("float") or name.rpartition(".")[2] in _RUNNING
+    }
 
 
 def npz_arrays(path: Path, failure: type[JITrenchError]) -> tuple[dict[str, Any], list[str]]:
@@ -455,7 +497,7 @@ def _lists(metadata: Any, header: dict[str, Any]) -> tuple[list[str], set[str]]:
             return order, frozen
     except (KeyError, TypeError, ValueError, RecursionError):
         pass
-    return list(header), {name for name, entry in header.items() if not entry["dtype"].startswith("F")}
+    return list(header), _guessed({name: DTYPES[entry["dtype"]] for name, entry in header.items()})
 
 
 def _nest(tensors: dict[str, jt.Tensor], frozen: set[str], path: Path) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from jitrench_core import hookimpl
 
 from .averaging import EMA, SWA
-from .clipping import clip_by_norm, clip_grad_norm, clip_grad_value, global_norm, grad_norm
+from .clipping import clip_by_norm, clip_by_value, clip_grad_norm, clip_grad_value, global_norm, grad_norm
 from .kernels.numpy import KERNELS
 from .lbfgs import LBFGS, Minimum
 from .rules import (
@@ -65,7 +65,7 @@ __all__ = ["SGD", "Adam", "AdamW", "AMSGrad", "NAdam", "RAdam", "Adamax", "LAMB"
 __all__ += ["RMSprop", "Adagrad", "Adadelta", "Lion", "Muon", "Adafactor"]
 
 __all__ += ["LBFGS", "Minimum", "EMA", "SWA"]
-__all__ += ["clip_by_norm", "clip_grad_norm", "clip_grad_value", "global_norm", "grad_norm"]
+__all__ += ["clip_by_norm", "clip_by_value", "clip_grad_norm", "clip_grad_value", "global_norm", "grad_norm"]
 __all__ += [
     "ChainedScheduler",
     "ConstantLR",
@@ -88,8 +88,12 @@ __all__ += [
 if not TYPE_CHECKING:  # a type checker knows the names that are
 
     def __getattr__(name: str) -> object:
+        from difflib import get_close_matches
+
+        near = ["StepLR"] if name == "lr_scheduler" else get_close_matches(name, __all__, cutoff=0.7)
+        hint = f" Did you mean {', '.join(map(repr, near))}?" if near else ""
         raise AttributeError(
-            f"module {__name__!r} has no attribute {name!r}. It has {', '.join(__all__)}; others are subclasses of jt.Optimizer"
+            f"module {__name__!r} has no attribute {name!r}.{hint} It has {', '.join(__all__)}; others are subclasses of jt.Optimizer"
         )
 
 

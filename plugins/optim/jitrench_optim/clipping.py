@@ -22,6 +22,8 @@ from jitrench_core import Tensor
 from jitrench_core.optimizer import OptimizerError
 from jitrench_core.transforms.tree import flatten
 
+_FOR_TREES = {"grad_norm": "global_norm", "clip_grad_norm": "clip_by_norm", "clip_grad_value": "clip_by_value"}
+
 # Keeps max_norm / norm finite; PyTorch's number.
 _TINY = 1e-6
 
@@ -55,10 +57,24 @@ def clip_by_norm(tree: Any, max_norm: float, norm_type: float = 2.0) -> Any:
     return rebuild([_scaled(g, factor) for g in leaves])
 
 
+def clip_by_value(tree: Any, limit: float) -> Any:
+    """The tree with each element of its tensors clipped to [-limit, limit]: for gradients by ``jt.grad``. Differentiable.
+
+    >>> import jitrench_core as jt
+    >>> clip_by_value({"a": jt.tensor([3.0, -0.5]), "b": None}, 1.0)
+    {'a': Tensor([ 1. , -0.5]), 'b': None}
+    """
+    _check_limit("clip_by_value", "limit", limit)
+    leaves, rebuild = flatten(tree)
+    return rebuild([jt.clip(g, min=-limit, max=limit) for g in _leaves("clip_by_value", leaves)])
+
+
 def grad_norm(params: Any, norm_type: float = 2.0) -> Tensor:
     """The norm of the ``.grad`` of all parameters, as of one vector; a parameter that has none counts for nothing.
 
-    ``params`` is a tree of leaf Tensors, or any iterable of them.
+    ``params`` is a tree of leaf Tensors, or any iterable of them. Of a tree of gradients ``global_norm`` is the norm.
+
+    Raises ``GradientError``, as ``clip_grad_norm`` and ``clip_grad_value`` do, for Tensors none of which may have a ``.grad``.
     """
     _check_order("grad_norm", norm_type)
     with jt.no_grad():
@@ -114,7 +130,12 @@ def _leaves(who: str, tree: Any) -> list[Tensor]:
 def _with_grad(who: str, params: Any) -> list[tuple[Tensor, Tensor]]:
     """The Tensors that have a gradient, each once, and their gradients."""
     leaves = dict.fromkeys(_leaves(who, params))
-    return [(p, g) for p in leaves if p.requires_grad and (g := p.grad) is not None]
+    if leaves and not any(p.requires_grad and p.is_leaf for p in leaves):
+        raise jt.GradientError(
+            f"{who} takes parameters, and none of these tensors is a leaf that requires a gradient: for a tree of gradients there is "
+            f"{_FOR_TREES[who]}"
+        )
+    return [(p, g) for p in leaves if p.requires_grad and p.is_leaf and (g := p.grad) is not None]
 
 
 def _norm(tensors: list[Tensor], order: float) -> Tensor:

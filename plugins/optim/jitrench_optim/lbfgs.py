@@ -156,6 +156,11 @@ class LBFGS(Optimizer):
             raise OptimizerError(
                 "LBFGS.step() needs a closure, because it evaluates the loss several times: a function that calls "
                 "optimizer.zero_grad(), computes the loss, calls its backward() and returns it"
+                + (
+                    ""
+                    if closure is None
+                    else f"; got a {type(closure).__name__}, and gradients at one point are not enough"
+                )
             )
         options = self.groups[0].options
         first: list[Any] = []

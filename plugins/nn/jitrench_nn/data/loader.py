@@ -6,6 +6,7 @@ import inspect
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import copy_context
+from operator import index
 from queue import SimpleQueue
 from threading import Event, Semaphore, Thread, current_thread
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import jitrench_core as jt
 from jitrench_core.transforms import tree as trees
 
+from ..arguments import named
 from .datasets import DataError, check_dataset, take
 
 # A thread that is told to stop finishes the batch it is at; one that hangs in a data set is left behind after so many seconds.
@@ -24,9 +26,10 @@ class DataLoader:
 
     ``dataset`` is anything with ``__len__`` and ``__getitem__``. ``collate`` makes a batch of a list of examples (None: ``nn.data.collate``, or
     the data set's own ``take``, which does not go example by example). ``transform`` is called on each batch; where it has a parameter
-    ``generator`` it gets one of its own, so that augmentations come back, too, after a resume. ``device`` is where batches go (None:
-    Tensors stay, arrays go to the default device). ``prefetch=n`` prepares up to n batches ahead in a thread; its exceptions are raised
-    in the loop, and it ends with it.
+    ``generator`` it gets one of its own, so that augmentations come back, too, after a resume. What draws from the default generator of
+    ``jt.random`` while a batch is made (data set, ``collate``, ``transform``) draws from one of the loader's seed, the epoch and the batch's number: the
+    same with and without ``prefetch``. ``device`` is where batches go (None: Tensors stay, arrays go to the default device). ``prefetch=n``
+    prepares up to n batches ahead in a thread; its exceptions are raised in the loop, and it ends with it.
 
     An ``iter(loader)`` is one pass, an epoch. With ``shuffle`` each epoch has another order, that of a Generator of ``seed`` (an int, a
     Generator to draw one from, None for a random one) and the epoch's number: the same on every backend. ``state_dict()`` says which epoch it
@@ -47,6 +50,7 @@ class DataLoader:
     [[5, 4, 6], [0, 2, 3], [1]]
     """
 
+    @named("DataLoader()")
     def __init__(
         self,
         dataset: Any,
@@ -166,8 +170,12 @@ class DataLoader:
         else:
             order = range(n)
         takes_generator = self.transform is not None and has_generator(self.transform)
+        default = jt.random.Generator(self.seed)
+        counter = default.state()["counter"]
         for i in range(position, len(self)):
-            with jt.no_grad():
+            with jt.no_grad(), jt.random.using(default):
+                # The 1 keeps it apart from the stream that a transform gets as generator=; a new Generator would take 40 us.
+                jt.assign(counter, jt.tensor([0, 1, i + 1, epoch + 1], dtype="uint64", device=default.device))
                 batch = self._batch(order[i * size : (i + 1) * size], epoch, i, takes_generator)
             yield batch
 
@@ -209,9 +217,14 @@ def has_generator(f: Callable[..., Any]) -> bool:
 
 
 def _int(name: str, value: Any, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+    """An int, also of an integer of NumPy."""
+    try:
+        number = index(value)
+    except TypeError:
+        number = least - 1
+    if isinstance(value, bool) or number < least:
         raise DataError(f"DataLoader(): {name} must be an int, {least} or above; got {value!r}")
-    return value
+    return number
 
 
 def _flag(name: str, value: Any) -> bool:
@@ -253,6 +266,12 @@ class _Pass:
         self._loader._yielded(self._run, self._position)
         return batch
 
+    def close(self) -> None:
+        """End the pass here, and its thread."""
+        source, self._source = self._source, None
+        if source is not None:
+            source.close()  # type: ignore[attr-defined]
+
 
 class _Ahead:
     """An iterator whose items a thread prepares, ``n`` at most before they are asked for."""
@@ -287,6 +306,9 @@ class _Ahead:
 
     def __iter__(self) -> _Ahead:
         return self
+
+    def close(self) -> None:
+        self._close()
 
 
 def _prepare(source: Iterator[Any], items: SimpleQueue[tuple[str, Any]], slots: Semaphore, stop: Event) -> None:

@@ -256,7 +256,7 @@ class PReLU(Configured):
 
     def __init__(self, num_parameters: int = 1, *, init: float = 0.25, name: str | None = None) -> None:
         super().__init__(name=name)
-        check_size("PReLU", "num_parameters", "the number of slopes", num_parameters)
+        num_parameters = check_size("PReLU", "num_parameters", "the number of slopes", num_parameters)
         check_number("PReLU", "init=", init, "a finite number", low=-math.inf)
         self.num_parameters = num_parameters
         self.init = init

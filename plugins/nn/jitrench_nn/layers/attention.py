@@ -68,7 +68,7 @@ class MultiheadAttention(Configured):
         super().__init__(name=name)
         if more:
             refuse_more("MultiheadAttention", "the number of heads", (num_heads,), more)
-        check_size("MultiheadAttention", "num_heads", "the number of heads", num_heads)
+        num_heads = check_size("MultiheadAttention", "num_heads", "the number of heads", num_heads)
         check_probability("MultiheadAttention", dropout)
         check_flag("MultiheadAttention", "bias", bias)
         check_flag("MultiheadAttention", "batch_first", batch_first)

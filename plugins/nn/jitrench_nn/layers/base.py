@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, fields
+from inspect import CO_VARARGS, CO_VARKEYWORDS
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Self
 
 import jitrench_core as jt
 from jitrench_core import Layer
@@ -21,8 +22,59 @@ _KINDS: dict[Any, tuple[Any, str]] = {
 }
 
 
+# PyTorch's options that layers do not have, and what to do instead.
+_INSTEAD = {
+    "device": "the first input says it, or to(device=...)",
+    "dim": "write axis=",
+    "dtype": "the first input says it, or to(dtype=...)",
+    "end_dim": "write end_axis=",
+    "inplace": "leave it out: nothing is written in place",
+    "out_features": "write out_dim=",
+    "padding_mode": "put a layer such as ReflectionPad2d before it",
+    "reduce": "write reduction=",
+    "size_average": "write reduction=",
+    "start_dim": "write start_axis=",
+    "track_running_stats": "leave it out",
+} | dict.fromkeys(
+    (
+        "d_model", "embed_dim", "in1_features", "in2_features", "in_channels", "in_features", "input_size", "kdim",
+        "num_channels", "num_features", "vdim",
+    ),
+    "leave it out: the width of an input is inferred",
+)  # fmt: skip
+
+
+class OptionError(LayerError, TypeError):
+    """An argument that a layer does not have."""
+
+
+class _Explained(Layer):
+    """A layer that says what is wrong with an argument that its ``__init__`` does not have, before Python does (1 us)."""
+
+    def __new__(cls, *args: Any, **options: Any) -> Self:
+        code: Any = getattr(cls.__init__, "__code__", None)
+        if options and code is not None and not code.co_flags & CO_VARKEYWORDS:
+            known = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
+            for name in options.keys() - set(known):
+                raise OptionError(f"{cls.__name__} has no option {name!r}{_instead(name, known)}")
+        if args and code is not None and len(args) >= code.co_argcount and not code.co_flags & CO_VARARGS:
+            taken = ", ".join(code.co_varnames[1 : code.co_argcount]) or "nothing"
+            raise OptionError(f"{cls.__name__} takes {taken} by position, and all else by keyword; got {len(args)}")
+        return super().__new__(cls)
+
+
+def _instead(name: str, known: tuple[str, ...]) -> str:
+    """What to write instead of an option that is not there."""
+    from difflib import get_close_matches
+
+    if name in _INSTEAD:
+        return f": {_INSTEAD[name]}"
+    near = get_close_matches(name, known)
+    return f". Did you mean {near[0]!r}?" if near else f"; it has {', '.join(known)}"
+
+
 @dataclass(eq=False, repr=False)
-class Configured(Layer):
+class Configured(_Explained):
     """A layer of this package. Each argument of ``__init__`` is an attribute of its name, by which it prints as the call that makes it.
 
     One that is a parameter's name, too, is ``with_bias``. A layer with little to check is a dataclass: its fields are its options,
@@ -72,10 +124,11 @@ def refuse_more(kind: str, takes: str, given: tuple[Any, ...], more: tuple[Any, 
     )
 
 
-def check_size(kind: str, option: str, what: str, value: Any, least: int = 1) -> None:
-    """``ShapeError`` for a width or a count that is no int from ``least``."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+def check_size(kind: str, option: str, what: str, value: Any, least: int = 1) -> int:
+    """The int that a width or a count is, NumPy's too; ``ShapeError`` for what is none from ``least``."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise jt.ShapeError(f"{kind}({option}): {what} must be an int from {least}; got {value!r:.60}")
+    return int(value)
 
 
 def check_number(kind: str, option: str, value: Any, what: str, low: float = 0.0, high: float = math.inf) -> None:

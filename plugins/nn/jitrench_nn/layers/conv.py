@@ -45,8 +45,8 @@ class _Conv(Configured):
         kind, n = type(self).__name__, self.axes
         if more:
             refuse_more(kind, "the output channels and the kernel's size", (out_channels, kernel_size), more)
-        check_size(kind, "out_channels", "the number of output channels", out_channels)
-        check_size(kind, "groups", "the number of groups", groups)
+        out_channels = check_size(kind, "out_channels", "the number of output channels", out_channels)
+        groups = check_size(kind, "groups", "the number of groups", groups)
         check_bias(kind, bias)
         if out_channels % groups:
             raise jt.ShapeError(

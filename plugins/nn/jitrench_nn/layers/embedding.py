@@ -35,8 +35,8 @@ class Embedding(Configured):
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
-        check_size("Embedding", "num_embeddings", "the number of rows", num_embeddings)
-        check_size("Embedding", "embedding_dim", "the width of a row", embedding_dim)
+        num_embeddings = check_size("Embedding", "num_embeddings", "the number of rows", num_embeddings)
+        embedding_dim = check_size("Embedding", "embedding_dim", "the width of a row", embedding_dim)
         if padding_idx is not None and (
             isinstance(padding_idx, (bool, float)) or padding_idx not in range(num_embeddings)
         ):

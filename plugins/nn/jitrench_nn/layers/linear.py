@@ -37,7 +37,7 @@ class Linear(Configured):
         super().__init__(name=name)
         if more:
             refuse_more("Linear", "the output width", (out_dim,), more)
-        check_size("Linear", "out_dim", "the width of the output", out_dim)
+        out_dim = check_size("Linear", "out_dim", "the width of the output", out_dim)
         check_bias("Linear", bias)
         self.out_dim = out_dim
         self.with_bias = bias
@@ -79,7 +79,7 @@ class Bilinear(Configured):
         super().__init__(name=name)
         if more:
             refuse_more("Bilinear", "the output width", (out_dim,), more, widths=2)
-        check_size("Bilinear", "out_dim", "the width of the output", out_dim)
+        out_dim = check_size("Bilinear", "out_dim", "the width of the output", out_dim)
         check_bias("Bilinear", bias)
         self.out_dim = out_dim
         self.with_bias = bias

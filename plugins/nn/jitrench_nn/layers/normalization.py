@@ -56,7 +56,7 @@ class _BatchNorm(_Channelwise):
         super().__init__(name=name)
         kind = type(self).__name__
         if num_features is not None:
-            check_size(kind, "num_features", "the number of channels", num_features)
+            num_features = check_size(kind, "num_features", "the number of channels", num_features)
         check_number(kind, "eps=", eps, "a number from 0")
         if momentum is not None:
             check_number(kind, "momentum=", momentum, "a number from 0 to 1, or None", high=1.0)
@@ -146,15 +146,17 @@ class _LastAxes(Configured):
         super().__init__(name=name)
         kind = type(self).__name__
         given = normalized_shape
-        for n in given if isinstance(given, (tuple, list)) and given else () if given is None else (given,):
-            check_size(kind, "normalized_shape", "each length", n)
+        if isinstance(given, (tuple, list)) and given:
+            given = tuple([check_size(kind, "normalized_shape", "each length", n) for n in given])
+        elif given is not None:
+            given = check_size(kind, "normalized_shape", "each length", given)
         if eps is not None or kind != "RMSNorm":
             check_number(kind, "eps=", eps, "a number from 0")
         check_flag(kind, "elementwise_affine", affine)
         self.normalized_shape = given
         self.eps: Any = eps
         self.elementwise_affine = affine
-        self.wanted = (given,) if isinstance(given, int) else None if given is None else tuple(given)
+        self.wanted = (given,) if isinstance(given, int) else given
         self.axis = -1 if self.wanted is None or len(self.wanted) == 1 else tuple(range(-len(self.wanted), 0))
 
     def over(self, x: jt.Tensor) -> Ints:
@@ -249,9 +251,9 @@ class GroupNorm(_Channelwise):
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
-        check_size("GroupNorm", "num_groups", "the number of groups", num_groups)
+        num_groups = check_size("GroupNorm", "num_groups", "the number of groups", num_groups)
         if num_channels is not None:
-            check_size("GroupNorm", "num_channels", "the number of channels", num_channels)
+            num_channels = check_size("GroupNorm", "num_channels", "the number of channels", num_channels)
             self.check_groups(num_channels, num_groups, "GroupNorm")
         check_number("GroupNorm", "eps=", eps, "a number from 0")
         check_flag("GroupNorm", "affine", affine)
@@ -285,7 +287,7 @@ class _InstanceNorm(_Channelwise):
         super().__init__(name=name)
         kind = type(self).__name__
         if num_features is not None:
-            check_size(kind, "num_features", "the number of channels", num_features)
+            num_features = check_size(kind, "num_features", "the number of channels", num_features)
         check_number(kind, "eps=", eps, "a number from 0")
         check_flag(kind, "affine", affine)
         self.num_features = num_features

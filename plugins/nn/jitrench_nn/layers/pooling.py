@@ -106,7 +106,9 @@ class _AvgPool(_Pool):
         self.check(kernel_size, stride, ceil_mode)
         check_flag(type(self).__name__, "count_include_pad", count_include_pad)
         if divisor_override is not None:
-            check_size(type(self).__name__, "divisor_override=", "what sums are divided by", divisor_override)
+            divisor_override = check_size(
+                type(self).__name__, "divisor_override=", "what sums are divided by", divisor_override
+            )
         self.kernel_size = kernel_size
         self.stride = stride
         self.padding = padding

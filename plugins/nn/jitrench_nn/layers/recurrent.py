@@ -36,7 +36,7 @@ class _Gated(Configured):
         Configured.__init__(self, name=name)
         if more:
             refuse_more(kind, "the hidden width", (hidden_size,), more)
-        check_size(kind, "hidden_size", "the width of the state", hidden_size)
+        hidden_size = check_size(kind, "hidden_size", "the width of the state", hidden_size)
         check_flag(kind, "bias", bias)
         self.hidden_size = hidden_size
         self.with_bias = bias
@@ -107,7 +107,7 @@ class _Layer(_Gated):
     ) -> None:
         kind = type(self).__name__
         self._configure(hidden_size, more, bias, weight_init, bias_init, name)
-        check_size(kind, "num_layers", "the number of layers", num_layers)
+        num_layers = check_size(kind, "num_layers", "the number of layers", num_layers)
         check_probability(kind, dropout)
         check_flag(kind, "batch_first", batch_first)
         check_flag(kind, "bidirectional", bidirectional)

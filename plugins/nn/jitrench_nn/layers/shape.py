@@ -1,14 +1,18 @@
-"""Layers that change the shape alone."""
+"""Layers that change the shape alone, gather windows, or resample."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import jitrench_core as jt
 from jitrench_core.layer import LayerError
 
-from .base import Configured
+from .. import functional as F
+from ..ops.interpolate import MODES
+from ..ops.windows import lengths
+from .base import Configured, check_size
 
 
 @dataclass(eq=False, repr=False)
@@ -64,3 +68,129 @@ class Unflatten(Configured):
                 f"that of {self.shape}"
             )
         return jt.reshape(x, (*x.shape[:axis], *guessed, *x.shape[axis + 1 :]))
+
+
+class PixelShuffle(Configured):
+    """x (..., C * r**2, H, W) as (..., C, H * r, W * r), with r = ``upscale_factor`` (Shi et al., 2016).
+
+    Raises ``ShapeError`` where the channels are no multiple of r**2.
+
+    >>> PixelShuffle(2)(jt.arange(4.0).reshape((4, 1, 1)))
+    Tensor([[[0., 1.],
+             [2., 3.]]])
+    """
+
+    def __init__(self, upscale_factor: int, *, name: str | None = None) -> None:
+        super().__init__(name=name)
+        self.upscale_factor = check_size("PixelShuffle", "upscale_factor", "the factor", upscale_factor)
+
+    def forward(self, x: jt.Tensor) -> jt.Tensor:
+        r = self.upscale_factor
+        if x.ndim < 3 or x.shape[-3] % r**2:
+            raise jt.ShapeError(f"{self.label}: expected an input of shape (..., C * {r**2}, H, W), got {x.shape}")
+        *lead, c, h, w = x.shape
+        n = len(lead)
+        x = jt.reshape(x, (*lead, c // r**2, r, r, h, w))
+        x = jt.permute_dims(x, (*range(n + 1), n + 3, n + 1, n + 4, n + 2))
+        return jt.reshape(x, (*lead, c // r**2, h * r, w * r))
+
+
+class PixelUnshuffle(Configured):
+    """x (..., C, H * r, W * r) as (..., C * r**2, H, W), with r = ``downscale_factor``: ``PixelShuffle`` back.
+
+    Raises ``ShapeError`` where height or width is no multiple of r.
+    """
+
+    def __init__(self, downscale_factor: int, *, name: str | None = None) -> None:
+        super().__init__(name=name)
+        self.downscale_factor = check_size("PixelUnshuffle", "downscale_factor", "the factor", downscale_factor)
+
+    def forward(self, x: jt.Tensor) -> jt.Tensor:
+        r = self.downscale_factor
+        if x.ndim < 3 or x.shape[-2] % r or x.shape[-1] % r:
+            raise jt.ShapeError(f"{self.label}: expected an input of shape (..., C, H * {r}, W * {r}), got {x.shape}")
+        *lead, c, h, w = x.shape
+        n = len(lead)
+        x = jt.reshape(x, (*lead, c, h // r, r, w // r, r))
+        x = jt.permute_dims(x, (*range(n + 1), n + 2, n + 4, n + 1, n + 3))
+        return jt.reshape(x, (*lead, c * r**2, h // r, w // r))
+
+
+@dataclass(eq=False, repr=False)
+class Upsample(Configured):
+    """x (N, C, *lengths) with other lengths, ``size`` or ``scale_factor`` times its own: ``functional.interpolate``.
+
+    Raises ``LayerError`` for options that cannot be, and what ``interpolate`` raises.
+
+    >>> Upsample(scale_factor=2)(jt.tensor([[[1.0, 2.0]]]))
+    Tensor([[[1., 1., 2., 2.]]])
+    """
+
+    size: Any = None
+    scale_factor: Any = None
+    mode: str = "nearest"
+    align_corners: bool | None = None
+    recompute_scale_factor: bool | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.size is None) == (self.scale_factor is None):
+            raise LayerError(
+                f"Upsample takes either size or scale_factor; got size={self.size!r:.60}, scale_factor={self.scale_factor!r:.60}"
+            )
+        if self.mode not in MODES:
+            raise LayerError(f"Upsample(mode=): expected one of {', '.join(map(repr, MODES))}; got {self.mode!r:.60}")
+
+    def forward(self, x: jt.Tensor) -> jt.Tensor:
+        return F.interpolate(
+            x, self.size, self.scale_factor, self.mode, self.align_corners, self.recompute_scale_factor
+        )
+
+
+class _Windows(Configured):
+    """The options of windows, as ``functional.unfold`` has them."""
+
+    def hold(self, **options: Any) -> None:
+        for option, value in options.items():
+            n = len(value) if isinstance(value, (tuple, list)) else 1
+            if option != "padding":
+                lengths(type(self).__name__, option, value, n)
+            setattr(self, option, value)
+
+
+class Unfold(_Windows):
+    """The windows of x (N, C, *lengths) as columns (N, C * window, positions): ``functional.unfold``.
+
+    >>> Unfold(2)(jt.arange(9.0).reshape((1, 1, 3, 3))).shape
+    (1, 4, 4)
+    """
+
+    def __init__(
+        self, kernel_size: Any, *, dilation: Any = 1, padding: Any = 0, stride: Any = 1, name: str | None = None
+    ) -> None:
+        super().__init__(name=name)
+        self.hold(kernel_size=kernel_size, dilation=dilation, padding=padding, stride=stride)
+
+    def forward(self, x: jt.Tensor) -> jt.Tensor:
+        return F.unfold(x, self.kernel_size, self.dilation, self.padding, self.stride)
+
+
+class Fold(_Windows):
+    """The sums of overlapping windows: columns (N, C * window, positions) as (N, C, *output_size): ``functional.fold``."""
+
+    def __init__(
+        self,
+        output_size: Any,
+        kernel_size: Any,
+        *,
+        dilation: Any = 1,
+        padding: Any = 0,
+        stride: Any = 1,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(name=name)
+        self.hold(output_size=output_size, kernel_size=kernel_size, dilation=dilation, padding=padding, stride=stride)
+
+    def forward(self, x: jt.Tensor) -> jt.Tensor:
+        size = self.output_size if isinstance(self.output_size, (tuple, list)) else (self.output_size,) * 2
+        return F.fold(x, size, self.kernel_size, self.dilation, self.padding, self.stride)

@@ -41,8 +41,8 @@ class _Block(Configured):
         kind = type(self).__name__
         if more:
             refuse_more(kind, "the number of heads", (nhead,), more)
-        check_size(kind, "nhead", "the number of heads", nhead)
-        check_size(kind, "dim_feedforward", "the width inside", dim_feedforward)
+        nhead = check_size(kind, "nhead", "the number of heads", nhead)
+        dim_feedforward = check_size(kind, "dim_feedforward", "the width inside", dim_feedforward)
         check_probability(kind, dropout)
         named = isinstance(activation, str) and activation in ACTIVATIONS
         if not named and (isinstance(activation, type) or not callable(activation)):
@@ -170,7 +170,7 @@ class _Stack(Configured):
         kind = type(self).__name__
         for given in (layer,) if norm is None else (layer, norm):
             check_layer(kind, given)
-        check_size(kind, "num_layers", "the number of layers", num_layers)
+        num_layers = check_size(kind, "num_layers", "the number of layers", num_layers)
         self.layers = ModuleList(deepcopy(layer) for _ in range(num_layers))
         self.norm = norm
 
@@ -227,8 +227,8 @@ def sinusoidal_positions(
     Tensor([[0.        , 1.        , 0.        , 1.        ],
             [0.84147098, 0.54030231, 0.00999983, 0.99995   ]])
     """
-    check_size("sinusoidal_positions", "length", "the number of positions", length)
-    check_size("sinusoidal_positions", "width", "the width", width)
+    length = check_size("sinusoidal_positions", "length", "the number of positions", length)
+    width = check_size("sinusoidal_positions", "width", "the width", width)
     pairs = -(-width // 2)
     frequency = base ** (jt.arange(pairs, dtype=jt.float64, device=device) * (-2.0 / width))
     angle = jt.expand_dims(jt.arange(length, dtype=jt.float64, device=device), axis=1) * frequency
@@ -249,8 +249,8 @@ def alibi_bias(num_heads: int, queries: int, keys: int, *, dtype: Any = None, de
     <BLANKLINE>
             [[-0.0078125 , -0.00390625,  0.        ]]])
     """
-    for option, value in (("num_heads", num_heads), ("queries", queries), ("keys", keys)):
-        check_size("alibi_bias", option, "each number", value)
+    given = (("num_heads", num_heads), ("queries", queries), ("keys", keys))
+    num_heads, queries, keys = (check_size("alibi_bias", option, "each number", value) for option, value in given)
     power = 2 ** (num_heads.bit_length() - 1)
     slopes = [2.0 ** (-8.0 * h / power) for h in range(1, power + 1)]
     slopes += [2.0 ** (-4.0 * h / power) for h in range(1, 2 * (num_heads - power), 2)]
@@ -308,7 +308,7 @@ class LearnedEncoding(_Positions):
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
-        check_size("LearnedEncoding", "max_length", "the number of positions", max_length)
+        max_length = check_size("LearnedEncoding", "max_length", "the number of positions", max_length)
         check_flag("LearnedEncoding", "batch_first", batch_first)
         self.max_length = max_length
         self.batch_first = batch_first

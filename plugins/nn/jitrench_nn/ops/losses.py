@@ -142,14 +142,30 @@ def binary_cross_entropy(x: Any, target: Any, weight: Any = None, /, *, reductio
 
     Logarithms are at least -100. Of scores (logits) take ``binary_cross_entropy_with_logits``, which rounds less.
 
-    Raises ``ShapeError`` where shapes differ, or the weight does not broadcast to them. An x outside of [0, 1] makes the loss NaN.
+    Raises ``ShapeError`` where shapes differ, or the weight does not broadcast to them, and ``OpError`` for an x outside of [0, 1];
+    inside ``vmap`` and ``jvp``, where values cannot be looked at, such an x makes the loss NaN.
     """
     x, target = jt.asarray(x), jt.asarray(target)
     same_shape("binary_cross_entropy", x, target)
     floating("binary_cross_entropy", x)
     (weight,) = weights("binary_cross_entropy", x, weight=weight)
     loss = bernoulli_loss(x, of_dtype(x, target))
-    return reduced("binary_cross_entropy", loss if weight is None else loss * weight, reduction)
+    result = reduced("binary_cross_entropy", loss if weight is None else loss * weight, reduction)
+    if visible(result) and x.size:
+        _check_probabilities(x, result)
+    return result
+
+
+def _check_probabilities(x: Any, loss: Any) -> None:
+    """``OpError`` for an x outside of [0, 1]. That made the loss NaN, so where it is not, x need not be looked at."""
+    with jt.no_grad():
+        if math.isnan(jt.sum(loss) if loss.ndim else loss):
+            low, high = (float(f(jt.where(jt.isnan(x), 0.5, x))) for f in (jt.min, jt.max))
+            if low < 0 or high > 1:
+                raise jt.OpError(
+                    f"binary_cross_entropy(): x must be probabilities, from 0 to 1; it holds {low if low < 0 else high}. Of scores "
+                    f"(logits) take binary_cross_entropy_with_logits, which applies the sigmoid itself"
+                )
 
 
 @jt.op(composite=True, samples=lambda rng: ((rng.normal(size=(3, 2)), rng.uniform(0.1, 0.9, (3, 2))), {}))
@@ -284,6 +300,7 @@ def _classes(who: str, x: Any, target: Any, weight: Any, ignore_index: int | Non
         raise jt.ShapeError(
             f"{who}(): classes are 0 to {classes - 1}, because x has shape {x.shape}; target holds "
             f"{found[0] if found[0] < 0 else found[1]}"
+            + ("" if ignore_index is None else f". Only {ignore_index} is passed over: ignore_index= says what is")
         )
     return target, counts
 

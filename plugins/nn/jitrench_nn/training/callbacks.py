@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import TrainingError
+from ..arguments import named, suggest
+from .errors import TrainingError, whole
 from .history import mode_of
 
 if TYPE_CHECKING:
@@ -89,6 +90,9 @@ def value_of(name: str, logs: dict[str, Any], who: str) -> float:
     if not isinstance(value, (int, float)):
         hint = "; pass validation= to fit() for it" if name.startswith("val_") and "val_loss" not in logs else ""
         numbers = ", ".join(key for key, v in logs.items() if isinstance(v, (int, float)))
+        hint = hint or suggest(name, [key for key, v in logs.items() if isinstance(v, (int, float))]).replace(
+            " D", ". D"
+        )
         raise TrainingError(f"{who}: there is no {name!r} to monitor; there are {numbers}{hint}")
     return value
 
@@ -97,12 +101,13 @@ class EarlyStopping(Callback):
     """Stop when ``monitor`` has not become better for ``patience`` epochs.
 
     Better is smaller for losses, errors and distances, and larger for the rest; ``mode="min"`` or ``"max"`` says otherwise. It has
-    to be by more than ``min_delta``. With ``restore_best`` the model gets the weights of its best epoch back at the end. Each
-    ``fit`` that is no resume begins anew.
+    to be by more than ``min_delta``. With ``restore_best`` the model gets the weights of its best epoch back at the end; where there is
+    progress to be seen, it is said there. Each ``fit`` that is no resume begins anew.
 
     Raises ``TrainingError`` for a monitor that is not there, with a list of those that are, and for a ``patience`` below 1.
     """
 
+    @named("EarlyStopping()")
     def __init__(
         self,
         monitor: str = "val_loss",
@@ -112,10 +117,8 @@ class EarlyStopping(Callback):
         mode: str | None = None,
         restore_best: bool = True,
     ) -> None:
-        if isinstance(patience, bool) or not isinstance(patience, int) or patience < 1:
-            raise TrainingError(f"EarlyStopping(patience={patience!r}): expected a whole number from 1")
         self.monitor = Monitor("EarlyStopping", monitor, mode, min_delta)
-        self.patience = patience
+        self.patience: int = whole("EarlyStopping", "patience", patience)
         self.restore_best = restore_best
         self.waited = 0
         self.best_epoch: int | None = None
@@ -141,6 +144,8 @@ class EarlyStopping(Callback):
     def on_fit_end(self, trainer: Trainer) -> None:
         if self._weights is not None:
             trainer.load_weights(self._weights)
+            if self.best_epoch != trainer.epoch:
+                trainer.tell(f"the weights are those of epoch {self.best_epoch}, where {self.monitor.name} was best")
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -166,6 +171,7 @@ class Checkpoint:
     Raises ``TrainingError`` for intervals below 1, and where nothing would ever be saved.
     """
 
+    @named("Checkpoint()")
     def __init__(
         self,
         path: str | os.PathLike[str],
@@ -176,14 +182,11 @@ class Checkpoint:
         monitor: str = "val_loss",
         mode: str | None = None,
     ) -> None:
-        for name, value in (("every_epochs", every_epochs), ("every_steps", every_steps)):
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise TrainingError(f"Checkpoint({name}={value!r}): expected a whole number from 1, or None")
         if every_epochs is None and every_steps is None and best is None:
             raise TrainingError("Checkpoint: nothing would be saved; give every_epochs=, every_steps= or best=")
         self.path = Path(path)
-        self.every_epochs = every_epochs
-        self.every_steps = every_steps
+        self.every_epochs: int | None = whole("Checkpoint", "every_epochs", every_epochs, none=True)
+        self.every_steps: int | None = whole("Checkpoint", "every_steps", every_steps, none=True)
         self.best = None if best is None else Path(best)
         self.monitor = Monitor("Checkpoint", monitor, mode)
 

@@ -21,12 +21,24 @@ def bad_numbers(x: jt.Tensor) -> str:
     return f"{' and '.join(counts)} among {x.size} element{'s' * (x.size != 1)}"
 
 
-def in_batch(batch: Any) -> str:
-    """The first part of a batch that holds a NaN or an infinity."""
+def in_batch(batch: Any, *, last_is_target: bool = False) -> str:
+    """The first part of a batch that holds a NaN or an infinity, and the first row that does."""
+    target = str([*getattr(batch, "_fields", range(len(batch)))][-1]) if last_is_target else ""
     for name, x in zip(names(batch), flatten(batch)[0], strict=True):
         if hasattr(x, "shape") and hasattr(x, "dtype") and (found := bad_numbers(jt.asarray(x))):
-            return f"part {name!r} of the batch, of shape {tuple(x.shape)}, holds {found}"
+            role = ("the target, " if name.partition(".")[0] == target else "the input, ") * last_is_target
+            return (
+                f"{role}part {name!r} of the batch, of shape {tuple(x.shape)}, holds {found}{_first_row(jt.asarray(x))}"
+            )
     return ""
+
+
+def _first_row(x: jt.Tensor) -> str:
+    if not x.shape:
+        return ""
+    with jt.no_grad():
+        bad = jt.any(jt.reshape(~jt.isfinite(x), (x.shape[0], -1)), axis=1)
+        return f", the first of them in row {jt.argmax(jt.astype(bad, jt.int64)).item()}"
 
 
 def in_parameters(named: Iterable[tuple[str, jt.Tensor]], *, gradients: bool = False) -> str:

@@ -10,18 +10,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .callbacks import Callback
-from .errors import TrainingError
+from .errors import TrainingError, whole
 
 if TYPE_CHECKING:
     from .trainer import Trainer
 
 
 class FileLogger(Callback):
-    """What loggers to a text file have in common: a line for each epoch, and with ``every_steps`` for each such step, too."""
+    """What loggers to a text file have in common: a line for each epoch, and with ``every_steps`` for each such step, too.
+
+    Where there are both, ``"event"`` tells them apart: ``"step"``, with the loss of that step, or ``"epoch"``, with its mean.
+    """
 
     def __init__(self, path: str | os.PathLike[str], *, every_steps: int | None = None) -> None:
         self.path = Path(path)
-        self.every_steps = check_interval(type(self).__name__, every_steps)
+        self.every_steps: int | None = whole(type(self).__name__, "every_steps", every_steps, none=True)
         self.lines = 0  # rows written, by this training and those that it goes on from
         self._resumed = False
         if every_steps is None:
@@ -39,10 +42,10 @@ class FileLogger(Callback):
 
     def on_step_end(self, trainer: Trainer, logs: dict[str, Any]) -> None:
         if trainer.step % self.every_steps == 0:  # type: ignore[operator]
-            self.append(step_row(trainer, logs))
+            self.append({"event": "step"} | step_row(trainer, logs))
 
     def on_epoch_end(self, trainer: Trainer, logs: dict[str, Any]) -> None:
-        self.append(dict(logs))
+        self.append(dict(logs) if self.every_steps is None else {"event": "epoch"} | logs)
 
     def append(self, row: dict[str, Any]) -> None:
         self.lines += 1
@@ -70,7 +73,10 @@ class FileLogger(Callback):
 
 
 class JSONLLogger(FileLogger):
-    """A line of JSON for each row: ``{"epoch": 1, "step": 63, "loss": 0.5}``. NaN and infinities are null."""
+    """A line of JSON for each row: ``{"epoch": 1, "step": 63, "loss": 0.5}``. NaN and infinities are null.
+
+    With ``every_steps`` each row begins with ``"event"``: ``"step"``, whose loss is that of the step, or ``"epoch"``, whose loss is the mean.
+    """
 
     def read(self, path: Path) -> list[Any]:
         text = path.read_text(encoding="utf-8")
@@ -127,7 +133,7 @@ class TensorBoardLogger(Callback):
 
     def __init__(self, folder: str | os.PathLike[str], *, every_steps: int | None = None) -> None:
         self.folder = Path(folder)
-        self.every_steps = check_interval("TensorBoardLogger", every_steps)
+        self.every_steps: int | None = whole("TensorBoardLogger", "every_steps", every_steps, none=True)
         self._writers: dict[str, Any] = {}
         if every_steps is None:
             self.on_step_end = None  # type: ignore[method-assign, assignment]
@@ -169,13 +175,6 @@ class TensorBoardLogger(Callback):
         for writer in self._writers.values():
             writer.close()
         self._writers = {}
-
-
-def check_interval(who: str, every_steps: Any) -> int | None:
-    """A number of steps, or None for epochs alone."""
-    if every_steps is None or (isinstance(every_steps, int) and not isinstance(every_steps, bool) and every_steps > 0):
-        return every_steps
-    raise TrainingError(f"{who}(every_steps={every_steps!r}): expected a whole number from 1, or None")
 
 
 def replace(path: Path, text: str) -> None:

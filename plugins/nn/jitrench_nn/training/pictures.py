@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import jitrench_core as jt
 
 from .callbacks import Callback
-from .errors import TrainingError
+from .errors import TrainingError, whole
 from .history import History
 
 if TYPE_CHECKING:
@@ -117,9 +117,8 @@ class LearningGIF(Callback):
         figsize: tuple[float, float] = (5.0, 4.0),
         dpi: int = 80,
     ) -> None:
-        interval = every if every_steps is None else every_steps
-        if isinstance(interval, bool) or not isinstance(interval, int) or interval < 1:
-            raise TrainingError(f"LearningGIF: expected a whole number of epochs or steps from 1; got {interval!r}")
+        every = whole("LearningGIF", "every", every)
+        every_steps = whole("LearningGIF", "every_steps", every_steps, none=True)
         if not callable(draw):
             raise TrainingError(
                 f"LearningGIF(draw, path): draw must be a function of axes and trainer; got {draw!r:.60}"
@@ -149,7 +148,7 @@ class LearningGIF(Callback):
             self.frame(trainer)
 
     def on_step_end(self, trainer: Trainer, logs: dict[str, Any]) -> None:
-        if trainer.step % self.every_steps == 0:  # type: ignore[operator]
+        if trainer.step % self.every_steps == 0:
             self.frame(trainer)
 
     def on_epoch_end(self, trainer: Trainer, logs: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Any
 
@@ -24,6 +25,12 @@ class Silent:
     def epoch(self, history: History) -> None:
         """An epoch is done."""
 
+    def end(self, history: History, stopped: str | None) -> None:
+        """The last epoch is done; ``stopped`` says why it was the last, where it was not planned."""
+
+    def tell(self, text: str) -> None:
+        """A line from whoever has something to say."""
+
     def close(self) -> None:
         """No more comes."""
 
@@ -34,11 +41,23 @@ class Lines(Silent):
     def start(self, epochs: int, first: int, batch: int, length: int | None) -> None:
         self.epochs = epochs
         self.every = max(1, -(-(epochs - first) // LINES))
+        self.shown = first
 
     def epoch(self, history: History) -> None:
         epoch = history[-1]["epoch"]
         if epoch % self.every == 0 or epoch == self.epochs:
+            self.shown = epoch
             note(f"epoch {epoch}/{self.epochs}  {told(history[-1])}")
+
+    def end(self, history: History, stopped: str | None) -> None:
+        if stopped is None:
+            return
+        if len(history) and history[-1]["epoch"] != self.shown:
+            note(f"epoch {history[-1]['epoch']}/{self.epochs}  {told(history[-1])}")
+        note(ending(history, stopped))
+
+    def tell(self, text: str) -> None:
+        note(text)
 
 
 class Bar(Silent):
@@ -78,9 +97,27 @@ class Bar(Silent):
             self.bar.update()
         self.bar.set_description_str(f"epoch {min(row['epoch'] + 1, self.epochs)}/{self.epochs}", refresh=False)
 
+    def end(self, history: History, stopped: str | None) -> None:
+        if stopped is None:
+            return
+        done = history[-1]["epoch"] if len(history) else 0
+        self.bar.set_description_str(f"stopped after epoch {done}/{self.epochs}", refresh=False)
+        if self.bar.total:
+            self.bar.total = self.bar.n  # there is no more to come
+        self.bar.refresh()
+        self.tell(ending(history, stopped))
+
+    def tell(self, text: str) -> None:
+        self.bar.write(text, file=sys.stderr)
+
     def close(self) -> None:
         if hasattr(self, "bar"):
             self.bar.close()
+
+
+def ending(history: History, stopped: str) -> str:
+    """That a training ended before its last epoch, and why."""
+    return f"stopped after epoch {history[-1]['epoch']}: {stopped}" if len(history) else f"stopped: {stopped}"
 
 
 def told(row: dict[str, Any]) -> str:

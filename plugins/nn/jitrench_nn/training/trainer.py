@@ -10,6 +10,7 @@ import inspect
 import math
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, final
@@ -17,12 +18,14 @@ from typing import Any, final
 import jitrench_core as jt
 from jitrench_core.transforms.tree import flatten, names
 
+from ..arguments import named
 from ..checkpoints import load_checkpoint, save_checkpoint
 from ..models import apply, init
 from . import callbacks as calls
-from . import culprit, progress
-from .callbacks import Checkpoint, hooks, value_of
-from .errors import NonFiniteError, TrainingError
+from . import culprit
+from . import progress as progress_module
+from .callbacks import Checkpoint, EarlyStopping, hooks, value_of
+from .errors import NonFiniteError, TrainingError, whole
 from .history import History, Row
 from .interrupts import CtrlC
 from .means import Mean, Metrics, number, taken
@@ -57,6 +60,7 @@ class Trainer:
     Raises ``TrainingError`` for what does not fit together.
     """
 
+    @named("Trainer()")
     def __init__(
         self,
         model: Callable[..., Any],
@@ -86,6 +90,8 @@ class Trainer:
                 "Trainer needs a loss, such as nn.cross_entropy, or a step= function; "
                 + ("got neither" if loss is None else "got both")
             )
+        if isinstance(loss, type):
+            raise TrainingError(f"Trainer(loss=): {loss.__name__} is a class; make an object, {loss.__name__}()")
         if loss is not None and not callable(loss):
             raise TrainingError(f"Trainer(loss=): expected a function of output and target; got {loss!r:.60}")
         if optimizer is None or not (callable(optimizer) or _is_optimizer(optimizer)):
@@ -95,7 +101,9 @@ class Trainer:
             )
         if schedule_per not in ("step", "epoch"):
             raise TrainingError(f"Trainer(schedule_per={schedule_per!r}): expected 'step' or 'epoch'")
-        self._whole("accumulate", accumulate)
+        _check_class("optimizer", optimizer, "params")
+        _check_class("schedule", schedule, "optimizer")
+        _check_class("average", average, "params")
         if not callable(clip) and clip is not None and not _is_norm(clip):
             raise TrainingError(f"Trainer(clip=): expected a norm above 0, or a function; got {clip!r:.60}")
         if progress not in (True, False, "lines"):
@@ -106,7 +114,7 @@ class Trainer:
         self.loss = loss
         self.params: Any = params
         self.metrics = Metrics(metrics)
-        self.accumulate = accumulate
+        self.accumulate: int = whole("Trainer", "accumulate", accumulate)
         self.clip = clip
         self.checkpoint = Checkpoint(checkpoint) if isinstance(checkpoint, (str, os.PathLike)) else checkpoint
         self.callbacks = calls.check(callbacks) + calls.check(loggers)
@@ -142,10 +150,13 @@ class Trainer:
         self._seen: list[tuple[dict[str, Any], int]] = []  # what is known of the batches since the last update
         self._moment: Moment | None = None  # before the update that runs
         self._updating = False
+        self._running = False  # an epoch has begun, and its row is not yet in the history
         self._exhausted = False  # all batches of the epoch are done; its validation is not
+        self._shown = progress_module.Silent()
 
     # -- what a user calls --------------------------------------------------------------------------------------------
 
+    @named("fit()")
     def fit(
         self,
         data: Any,
@@ -153,13 +164,17 @@ class Trainer:
         epochs: int,
         validation: Any = None,
         resume: bool | str | os.PathLike[str] = False,
-        batch_size: int = 32,
+        batch_size: int | None = 32,
         shuffle: bool = True,
     ) -> History:
         """Train for ``epochs`` passes over ``data``, a loader, a data set or a tuple of arrays, and measure on ``validation`` after each.
 
-        A loader is anything that gives batches each time it is iterated; of a data set or arrays one is made, with ``batch_size`` and
-        ``shuffle``. A second call trains on. ``resume=True`` goes on from the checkpoint's file, where there is one, at the very
+        A loader is anything that gives batches each time it is iterated. Of arrays, and of a data set, which is an object with ``__len__`` and
+        ``__getitem__``, one is made, with ``batch_size`` and ``shuffle``. A list holds examples, or else batches: one item
+        alone is a batch; where the first of several holds a number, they are examples; items of different shapes are batches; and where
+        it could be both, ``batch_size=None`` says that lists hold batches.
+
+        A second call trains on, with the same history. ``resume=True`` goes on from the checkpoint's file, where there is one, at the very
         batch: the weights become those of a training that was never interrupted, and ``epochs`` counts from where that began.
         ``resume`` may also be a file.
 
@@ -169,7 +184,7 @@ class Trainer:
         Raises ``TrainingError`` for bad arguments, an empty loader, and a checkpoint that does not fit; ``NonFiniteError`` as said at
         ``detect_nan``; ``KeyboardInterrupt`` after Ctrl-C, with the file's name.
         """
-        self._whole("epochs", epochs, "fit")
+        epochs = whole("fit", "epochs", epochs)
         file = self.checkpoint.path if resume is True and self.checkpoint is not None else resume
         if file is True:
             raise TrainingError(
@@ -178,40 +193,48 @@ class Trainer:
         for path in (self.checkpoint.path, self.checkpoint.best) if self.checkpoint is not None else ():
             if path is not None and not path.parent.is_dir():
                 raise TrainingError(f"Checkpoint: the folder {str(path.parent)!r} does not exist; create it first")
-        loader = self._loader = self._as_loader(data, batch_size, shuffle)
-        self._validation = None if validation is None else self._as_loader(validation, 256, False)
+        batched = batch_size is None
+        loader = self._loader = self._as_loader(data, 32 if batch_size is None else batch_size, shuffle, batched)
+        self._validation = None if validation is None else self._as_loader(validation, 256, False, batched)
         self._prepare(loader)
         self.optimizer.zero_grad()
         self._first, self.batch, self.stopped = self.epoch, 0, None
         self._seen.clear()
-        self._exhausted = self._updating = False
+        self._running = self._exhausted = self._updating = self._told_nan = False
         self._reset_means()
         if file and (resume is not True or Path(file).exists()):
             self.load(file)
+        self._check_monitors()
         last = self._first + epochs
-        shown = progress.make(self.progress)
+        shown = self._shown = progress_module.make(self.progress)
         with self._ctrl_c:
             try:
                 self._call("on_fit_start")
                 shown.start(last, self.epoch, self.batch, _length(loader))
-                while self.epoch < last and self.stopped is None:
+                while self.epoch < last and not self._over():
                     self._train_epoch(loader, shown)
                     self._end_epoch(shown)
+                shown.end(self.history, self.stopped)
                 self._call("on_fit_end")
+                self._check_parameters()
             except KeyboardInterrupt:
                 self._save_interrupted()
             finally:
                 shown.close()
+                self._shown = progress_module.Silent()
                 self._set_training(False)
                 self._call("close", defer=False)
+            if self._ctrl_c.pressed:  # after the last epoch
+                self._save_interrupted()
         return self.history
 
-    def evaluate(self, data: Any, *, batch_size: int = 256) -> dict[str, Any]:
-        """The loss and the metrics on ``data``, a loader or a tuple of arrays: ``{"loss": 0.3, "accuracy": 0.9}``.
+    def evaluate(self, data: Any, *, batch_size: int | None = 256) -> dict[str, Any]:
+        """The loss and the metrics on ``data``, which is what ``fit`` takes: ``{"loss": 0.3, "accuracy": 0.9}``.
 
         No gradient is taken, and dropout and the like are off.
         """
-        loader = self._as_loader(data, batch_size, False)
+        batched = batch_size is None
+        loader = self._as_loader(data, 256 if batch_size is None else batch_size, False, batched, "evaluate")
         if self.training and self.batch and loader is self._loader and hasattr(loader, "state_dict"):
             raise TrainingError(
                 "evaluate(): this loader is in the middle of the training's epoch, and would lose its place: make another one"
@@ -220,8 +243,15 @@ class Trainer:
         return self._evaluate(loader)
 
     def predict(self, data: Any, *, batch_size: int = 256) -> Any:
-        """The model's outputs for inputs: an array, a tuple of arrays where the model takes several, or a loader of inputs."""
-        self._whole("batch_size", batch_size, "predict")
+        """The model's outputs for inputs: an array, a tuple of arrays where the model takes several, or a data set or a loader of inputs.
+
+        A list holds batches, as ``[inputs]``. Raises ``TrainingError`` where there are targets, too.
+        """
+        from ..data import DataLoader, Dataset
+
+        batch_size = whole("predict", "batch_size", batch_size)
+        if isinstance(data, Dataset) or _is_dataset(data):
+            data = DataLoader(data, batch_size, device=self.device)
         if isinstance(data, (dict, str, bytes)) or not (hasattr(data, "shape") or hasattr(data, "__iter__")):
             raise TrainingError(
                 f"predict(): expected an array, a tuple of arrays, or a loader of inputs, such as [inputs]; got a {type(data).__name__}"
@@ -229,6 +259,7 @@ class Trainer:
         inputs = data if isinstance(data, tuple) else (data,)
         if all(hasattr(x, "shape") for x in inputs):
             n = _lengths(inputs, "predict")
+            self._check_inputs(inputs)
             batches: Iterable[Any] = (tuple(x[i : i + batch_size] for x in inputs) for i in range(0, n, batch_size))
             self._prepare_for(self._moved(tuple(x[:1] for x in inputs)))
         else:
@@ -241,6 +272,8 @@ class Trainer:
             with jt.no_grad():
                 for batch in batches:
                     batch = self._moved(batch)
+                    if not outputs:
+                        self._check_inputs(batch)
                     outputs.append(self(*batch) if isinstance(batch, (tuple, list)) else self(batch))
         finally:
             self._set_training(was)
@@ -261,6 +294,10 @@ class Trainer:
         """End the training after the step, or the epoch, that runs; for callbacks."""
         self.stopped = reason
 
+    def tell(self, text: str) -> None:
+        """Show a line with the progress; nothing with ``progress=False``. For callbacks."""
+        self._shown.tell(text)
+
     def running_loss(self) -> float:
         """The mean of the loss over this epoch so far."""
         return self._loss.compute()
@@ -271,6 +308,12 @@ class Trainer:
 
     def load_weights(self, weights: dict[str, jt.Tensor]) -> None:
         """Write ``weights`` into the model; raises ``TrainingError`` that names every key that does not fit."""
+        self._check_weights(weights)
+        with jt.no_grad():
+            for name, x in self._named().items():
+                jt.assign(x, _copy(weights[name], x.device))
+
+    def _check_weights(self, weights: dict[str, jt.Tensor]) -> None:
         mine = self._named()
         told = [f"missing: {', '.join(map(repr, gone))}"] if (gone := [k for k in mine if k not in weights]) else []
         told += [f"unexpected: {', '.join(map(repr, new))}"] if (new := [k for k in weights if k not in mine]) else []
@@ -282,9 +325,6 @@ class Trainer:
         told += [f"of another shape or dtype: {', '.join(other)}"] if other else []
         if told:
             raise TrainingError(f"these weights are of another model; {'; '.join(told)}. Nothing was loaded.")
-        with jt.no_grad():
-            for name, x in mine.items():
-                jt.assign(x, _copy(weights[name], x.device))
 
     # -- state --------------------------------------------------------------------------------------------------------
 
@@ -308,14 +348,21 @@ class Trainer:
             "epoch": self.epoch,
             "step": self.step,
             "batch": self.batch,
+            "running": self._running,
             "exhausted": self._exhausted,
             "first": self._first,
             "stopped": self.stopped,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from ``state``. Raises ``TrainingError`` where it belongs to another model, and what the parts raise."""
+        """Go on from ``state``, with a history of its own: one that was held before stays as it is.
+
+        Raises ``TrainingError`` for a part that does not fit, by its name; nothing is changed then.
+        """
         self._need_parameters()
+        before = self.state_dict()
+        if missing := [name for name in before if name not in state and name != "running"]:
+            raise TrainingError(f"this is no state of a Trainer: {', '.join(map(repr, missing))} is missing")
         loader = self._loader
         if loader is not None and (state["loader"] is None) == hasattr(loader, "load_state_dict"):
             kinds = [
@@ -326,31 +373,58 @@ class Trainer:
                 f"the checkpoint was saved with {kinds[state['loader'] is None]}, and this is {kinds[state['loader'] is not None]}: "
                 f"give fit() the data as it was"
             )
-        self.load_weights(state["model"])
+        self._check_weights(state["model"])
         for name, part in (("optimizer", self.optimizer), ("schedule", self.schedule), ("average", self.average)):
-            saved = state[name]
-            if (saved is None) != (_state_of(part) is None):
+            if (state[name] is None) != (_state_of(part) is None):
                 raise TrainingError(
-                    f"the checkpoint was saved {'without' if saved is None else 'with'} {name}=; the trainer is made "
-                    f"{'with' if saved is None else 'without'} one: make it as it was"
+                    f"the checkpoint was saved {'without' if state[name] is None else 'with'} {name}=; the trainer is made "
+                    f"{'with' if state[name] is None else 'without'} one: make it as it was"
                 )
-            if saved is not None:
-                part.load_state_dict(saved)
-        for name, part in (("loader", self._loader), ("validation", self._validation)):
-            if state[name] is not None and hasattr(part, "load_state_dict"):
-                part.load_state_dict(state[name])
-        for name, g in self._generators().items():
-            g.load_state(state["random"][name])
-        self.metrics.load_state_dict(state["metrics"])
-        self._loss.load_state_dict(state["loss"])
-        self._extra = {name: Mean(**saved) for name, saved in state["extra"].items()}
-        for name, c in self._named_callbacks().items():
-            if state["callbacks"].get(name) is not None:
-                c.load_state_dict(state["callbacks"][name])
-        self.history.rows[:] = state["history"]
+        loads = self._loads()
+        done: list[str] = []
+        try:
+            for name, load in loads.items():
+                done.append(name)
+                load(state[name])
+        except BaseException as e:
+            for name in done:
+                loads[name](before[name])
+            if not isinstance(e, Exception):
+                raise
+            why = str(e).rstrip(".")
+            raise TrainingError(f"the {name} of the checkpoint does not fit: {why}. Nothing was loaded.") from e
+        self.history = History([dict(row) for row in state["history"]])
+        self.history.trainer = self
         self.epoch, self.step, self.batch = state["epoch"], state["step"], state["batch"]
         self._first, self.stopped = state["first"], state["stopped"]
-        self._exhausted = state["exhausted"]
+        self._exhausted, self._running = state["exhausted"], state.get("running", state["batch"] > 0)
+
+    def _loads(self) -> dict[str, Callable[[Any], None]]:
+        """What takes each part of a state. Callbacks come last: they alone remember that they were loaded."""
+
+        def part(owner: Any) -> Callable[[Any], None]:
+            def load(saved: Any) -> None:
+                if saved is not None and hasattr(owner, "load_state_dict"):
+                    owner.load_state_dict(saved)
+
+            return load
+
+        def random(saved: dict[str, Any]) -> None:
+            for name, g in self._generators().items():
+                g.load_state(_copies(saved[name]))
+
+        def extra(saved: dict[str, Any]) -> None:
+            self._extra = {name: Mean(**mean) for name, mean in saved.items()}
+
+        def callbacks(saved: dict[str, Any]) -> None:
+            for name, c in self._named_callbacks().items():
+                if saved.get(name) is not None:
+                    c.load_state_dict(saved[name])
+
+        owners = {name: part(getattr(self, name)) for name in ("optimizer", "schedule", "average", "metrics")}
+        loaders = {"validation": part(self._validation), "loader": part(self._loader)}
+        means = {"loss": part(self._loss), "extra": extra, "random": random}
+        return {"model": self.load_weights} | owners | means | loaders | {"callbacks": callbacks}
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write ``state_dict`` to a file, which is whole or not there; Ctrl-C waits for it."""
@@ -394,25 +468,34 @@ class Trainer:
 
     # -- before the first step ------------------------------------------------------------------------------------------
 
-    def _as_loader(self, data: Any, batch_size: int, shuffle: bool) -> Any:
+    def _as_loader(self, data: Any, batch_size: int, shuffle: bool, batched: bool, who: str = "fit") -> Any:
+        """A loader of what a user gave; with ``batched``, a list holds batches."""
         from ..data import ArrayDataset, DataLoader, Dataset
 
-        if isinstance(data, Dataset):
-            return DataLoader(data, batch_size, shuffle=shuffle, seed=self._seed, device=self.device)
-        if isinstance(data, (tuple, list)) and data and all(hasattr(x, "shape") for x in data):
+        dataset: Any = None
+        several = isinstance(data, (tuple, list))
+        if several and data and all(hasattr(x, "shape") for x in data):
             if len(data) < 2 and self._step is None:
                 raise TrainingError("the data is one array; expected (input, target)")
-            _lengths(tuple(data), "fit")
-            return DataLoader(ArrayDataset(*data), batch_size, shuffle=shuffle, seed=self._seed, device=self.device)
+            _lengths(tuple(data), who)
+            dataset = ArrayDataset(*data)
+        elif hasattr(data, "shape") or isinstance(data, (str, bytes, dict)):
+            raise TrainingError(
+                f"the data is a {type(data).__name__}; expected (input, target), a data set, or a loader of batches"
+            )
+        elif isinstance(data, Dataset) or (_is_dataset(data) and not (batched and hasattr(data, "__iter__"))):
+            dataset = data
+        elif several and not batched and _are_examples(data):
+            dataset = list(data)
+        if dataset is not None:
+            return DataLoader(dataset, batch_size, shuffle=shuffle, seed=self._seed, device=self.device)
         if not hasattr(data, "__iter__"):
-            raise TrainingError(f"the data must be a loader or a tuple of arrays, (x, y); got a {type(data).__name__}")
+            raise TrainingError(
+                f"the data must be a loader, a data set or a tuple of arrays, (x, y); got a {type(data).__name__}"
+            )
         if isinstance(data, Iterator):
             raise TrainingError(
                 "the data is an iterator, which ends after one pass: give what makes it, such as a list or a DataLoader"
-            )
-        if hasattr(data, "shape") or isinstance(data, (str, bytes, dict)):
-            raise TrainingError(
-                f"the data is a {type(data).__name__}; expected (input, target), or a loader of batches"
             )
         return data
 
@@ -439,6 +522,7 @@ class Trainer:
             raise TrainingError("the loader is empty: it gave no batch")
         several = isinstance(batch, (tuple, list))
         if inputs_only:
+            self._check_inputs(batch)
             self._prepare_for(tuple(batch) if several else (batch,))
         elif several and len(batch) > 1:
             self._prepare_for(tuple(batch[:-1]))
@@ -501,6 +585,37 @@ class Trainer:
         if self.average is not None and not hasattr(self.average, "update"):
             raise TrainingError(f"Trainer(average=): a {type(self.average).__name__} has no update()")
 
+    def _check_inputs(self, batch: Any) -> None:
+        """``TrainingError`` where predict() got more than the model takes, such as targets."""
+        function = getattr(self.model, "forward", self.model) if isinstance(self.model, jt.Layer) else self.model
+        inputs = batch if isinstance(batch, (tuple, list)) else (batch,)
+        try:
+            inspect.signature(function).bind(*inputs)
+        except TypeError:
+            raise TrainingError(
+                f"predict() takes the inputs alone, without targets: predict(x), or a data set or loader of inputs. The model takes "
+                f"{inspect.signature(function)}, and there are {len(inputs)}"
+            ) from None
+        except ValueError:  # some built-ins have no signature
+            return
+
+    def _check_monitors(self) -> None:
+        """Refuse a monitor that no epoch will have, where that is known: a step= function and callbacks may add numbers."""
+        owners = [type(getattr(f, "__self__", None)) for f in hooks(self.callbacks, "on_epoch_end")]
+        if self._step is not None or not all(owner.__module__.startswith(f"{__package__}.") for owner in owners):
+            return
+        own = ["loss", *self.metrics.parts]
+        held_out = [f"val_{name}" for name in own] if self._validation is not None else []
+        rate = ["lr"] if getattr(self.optimizer, "lr", None) is not None else []
+        row = dict.fromkeys(["epoch", "step", *own, *held_out, *rate, "seconds"], 0.0)
+        monitors = [c.monitor for c in self.callbacks if isinstance(c, EarlyStopping)]
+        if self.checkpoint is not None and self.checkpoint.best is not None:
+            monitors.append(self.checkpoint.monitor)
+        for monitor in monitors:
+            value_of(monitor.name, row, monitor.who)
+        if self._measured:
+            value_of(self.schedule_monitor, row, type(self.schedule).__name__)
+
     def _need_parameters(self) -> None:
         if self.optimizer is None:
             if self.params is None and not (self.is_module and flatten(self.model.state())[0]):  # type: ignore[attr-defined]
@@ -509,12 +624,20 @@ class Trainer:
 
     # -- an epoch -------------------------------------------------------------------------------------------------------
 
-    def _train_epoch(self, loader: Any, shown: progress.Silent) -> None:
+    def _over(self) -> bool:
+        """Whether ``stop`` was called, and its epoch is done; one that a resume finds undone has its end to come."""
+        return self.stopped is not None and not self._running
+
+    def _train_epoch(self, loader: Any, shown: progress_module.Silent) -> None:
         """The steps of one epoch, or of what is left of it."""
+        self._running = True
         if self.batch == 0:
             self._reset_means()
             self._call("on_epoch_start")
         self._began = time.monotonic()
+        if self.batch and self.stopped is not None:  # a resumed epoch that had been stopped: the rest is left out
+            _close(iter(loader))
+            self._exhausted = True
         if self._exhausted:
             return
         self._set_training(True)
@@ -543,8 +666,7 @@ class Trainer:
                 self._update(watchers)
             self._moment = None
         finally:
-            _close(batches)
-            batches = None  # an exception's traceback keeps this frame, and it would keep a loader's thread
+            _close(batches)  # an exception's traceback keeps this frame, and it would keep a loader's thread
         if self.batch == 0:
             raise TrainingError("the loader is empty: it gave no batch")
 
@@ -648,7 +770,7 @@ class Trainer:
             except KeyboardInterrupt:
                 self._ctrl_c.pressed = True
 
-    def _end_epoch(self, shown: progress.Silent) -> None:
+    def _end_epoch(self, shown: progress_module.Silent) -> None:
         """Validation, the history's row, callbacks, and the checkpoint of the epoch."""
         row: Row = {"epoch": self.epoch + 1, "step": self.step, "loss": self._loss.compute()}
         row |= _numbers(self.metrics.compute()) | {name: mean.compute() for name, mean in self._extra.items()}
@@ -657,6 +779,14 @@ class Trainer:
         if (rate := getattr(self.optimizer, "lr", None)) is not None:
             row["lr"] = float(rate)
         row["seconds"] = time.monotonic() - self._began
+        if self.detect_nan and not self._told_nan and not math.isfinite(row.get("val_loss", 0.0)):
+            self._told_nan = True
+            warnings.warn(
+                f"epoch {self.epoch + 1}: val_loss is {row['val_loss']}, while the training's loss is {row['loss']:.4g}; the training "
+                f"goes on. Look at the validation data; detect_nan=False says nothing",
+                RuntimeWarning,
+                stacklevel=3,
+            )
         if self.schedule is not None and self.schedule_per == "epoch":
             number: tuple[float, ...] = ()
             if self._measured:
@@ -664,7 +794,8 @@ class Trainer:
             self._updating = True
             self.schedule.step(*number)
         self.history.rows.append(row)
-        self.epoch, self.batch, self._exhausted, self._updating = self.epoch + 1, 0, False, False
+        self.epoch, self.batch = self.epoch + 1, 0
+        self._running = self._exhausted = self._updating = False
         self._call("on_epoch_end", row)
         checkpoint = self.checkpoint
         if checkpoint is not None:
@@ -744,7 +875,17 @@ class Trainer:
                     return False
         return True
 
+    def _check_parameters(self) -> None:
+        """The last update is followed by no loss that would show what it did."""
+        trained = ((name, p) for name, p in self._named().items() if p.requires_grad)
+        if self.detect_nan and (found := culprit.in_parameters(trained)):
+            raise NonFiniteError(
+                f"after epoch {self.epoch}, step {self.step}: {found}. The last update made it, of a finite gradient: a smaller "
+                f"learning rate, or clip=, may help"
+            )
+
     def _clip(self) -> None:
+        # As optim.clip_grad_norm, which this package does not depend on.
         if callable(self.clip):
             self.clip(self._parameters)
             return
@@ -795,7 +936,11 @@ class Trainer:
             again.restore(self)
             self._compute(batch)[0].backward()
 
-        found = culprit.in_batch(batch) or culprit.in_parameters(named) or culprit.in_operations(same_step)
+        found = (
+            culprit.in_batch(batch, last_is_target=self._step is None)
+            or culprit.in_parameters(named)
+            or culprit.in_operations(same_step)
+        )
         place = f"epoch {self.epoch + 1}, step {self.step + 1} (batch {self.batch + len(self._seen) + 1} of the epoch)"
         self._take_back()
         kept = ""
@@ -831,24 +976,20 @@ class Trainer:
 
     def _save_interrupted(self) -> None:
         """After Ctrl-C: save, and raise again with the file's name."""
-        where = f"epoch {self.epoch + 1}, after step {self.step}"
+        here = f"in epoch {self.epoch + 1}" if self._running or not self.epoch else f"at the end of epoch {self.epoch}"
+        where = f"{here}, after step {self.step}"
         path = self.checkpoint.path if self.checkpoint is not None else INTERRUPTED
         if self._updating:
             saved = f"; the last checkpoint is {path.resolve()}" if path.exists() else ""
             raise KeyboardInterrupt(
-                f"training was interrupted in {where}, in the middle of an update: its state is not saved{saved}"
+                f"training was interrupted {where}, in the middle of an update: its state is not saved{saved}"
             ) from None
         self._take_back()
         self.save(path)
         resume = "True" if self.checkpoint is not None else repr(str(path))
         raise KeyboardInterrupt(
-            f"training was interrupted in {where}. Its state is saved in {path.resolve()}; to go on: fit(..., resume={resume})"
+            f"training was interrupted {where}. Its state is saved in {path.resolve()}; to go on: fit(..., resume={resume})"
         ) from None
-
-    @staticmethod
-    def _whole(name: str, value: Any, who: str = "Trainer") -> None:
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise TrainingError(f"{who}({name}={value!r}): expected a whole number from 1")
 
 
 @final
@@ -874,6 +1015,7 @@ class Moment:
                 jt.assign(x, jt.Tensor(data))
 
 
+@named("fit()", Trainer.__init__)
 def fit(
     model: Callable[..., Any],
     data: Any,
@@ -883,7 +1025,7 @@ def fit(
     epochs: int,
     validation: Any = None,
     resume: bool | str | os.PathLike[str] = False,
-    batch_size: int = 32,
+    batch_size: int | None = 32,
     shuffle: bool = True,
     **options: Any,
 ) -> History:
@@ -910,6 +1052,60 @@ def _check_model(model: Any) -> None:
         raise TrainingError(f"Trainer: the model is the class {model.__name__}; make an object, {model.__name__}(...)")
     if not callable(model):
         raise TrainingError(f"Trainer: the model comes first, a function or a layer; got {type(model).__name__}")
+
+
+def _check_class(name: str, made: Any, of: str) -> None:
+    """Refuse a class that cannot be made of ``of`` alone, with the function to write."""
+    if not isinstance(made, type):
+        return
+    try:
+        parameters = list(inspect.signature(made).parameters.values())[1:]
+    except (TypeError, ValueError):
+        return
+    more = [p.name for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    if more:
+        kind = f"{'optim.' * (made.__module__.partition('.')[0] == 'jitrench_optim')}{made.__name__}"
+        call = f"{kind}({of}, {', '.join(f'{x}=...' for x in more)})"
+        raise TrainingError(
+            f"Trainer({name}=): {kind} needs more than the {of}; write a function, {name}=lambda {of}: {call}"
+        )
+
+
+def _is_dataset(x: Any) -> bool:
+    """Whether it has a length and examples by number; a list, which may hold batches, is another matter."""
+    has_items = hasattr(x, "__len__") and hasattr(x, "__getitem__")
+    return has_items and not (isinstance(x, (tuple, list, dict, str, bytes)) or hasattr(x, "shape"))
+
+
+def _are_examples(items: Any) -> bool:
+    """Whether a list holds examples, and not batches. ``TrainingError`` where it may be either, and for lists in place of arrays."""
+    if not items:
+        return False
+    if all(isinstance(x, list) and x and all(_is_number(v) for v in flatten(x)[0]) for x in items):
+        raise TrainingError(
+            "the data is made of lists of numbers; expected arrays: (jt.asarray(x), jt.asarray(y)), or NumPy's"
+        )
+    first = _shapes(items[0])
+    if len(items) == 1:
+        return False
+    if () in first:
+        return True
+    if any(_shapes(x) != first for x in items[1:]):
+        return False
+    raise TrainingError(
+        f"the data is a list of {len(items)} items with arrays of shapes {', '.join(map(str, first))}: are they batches, or examples? For "
+        f"batches, pass batch_size=None; for examples, nn.data.DataLoader(items, batch_size=32, shuffle=True)"
+    )
+
+
+def _is_number(x: Any) -> bool:
+    return isinstance(x, (bool, int, float, complex))
+
+
+def _shapes(item: Any) -> list[tuple[int, ...]]:
+    """Those of the arrays and numbers in a batch or an example."""
+    leaves = flatten(item)[0]
+    return [tuple(x.shape) if hasattr(x, "shape") else () for x in leaves if hasattr(x, "shape") or _is_number(x)]
 
 
 def _is_norm(x: Any) -> bool:

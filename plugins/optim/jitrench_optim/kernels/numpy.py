@@ -101,6 +101,13 @@ def downhill(g: Any, x: Any, weight_decay: Any, maximize: bool, t: Any, u: Any) 
     return g
 
 
+def square_of(x: Any) -> float:
+    """The sum of squares, added up in float64 from block to block."""
+    flat, length = x.reshape(-1), BLOCK // x.itemsize
+    parts = (flat[start : start + length] for start in range(0, flat.size, length))
+    return float(sum(float(np.vdot(part, part)) for part in parts))
+
+
 # -- SGD --------------------------------------------------------------------------------------------------------------
 
 
@@ -212,6 +219,227 @@ def _adam(numbers: Any, g: Any, x: Any, m: Any, v: Any, top: Any, t: Any = None,
     np.subtract(x, t, x)
 
 
+# -- LAMB, which knows its step's length only when it has seen all of it: a second pass computes it again --------------
+
+
+def lamb_step(
+    p: Any,
+    grad: Any,
+    lr: Any,
+    steps: Any,
+    mean: Any,
+    square: Any,
+    /,
+    *,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-6,
+    weight_decay: float = 1e-2,
+    maximize: bool = False,
+    donated: bool = False,
+) -> tuple[Any, ...]:
+    """The op ``lamb_step``."""
+    p, mean, square = writable(donated, p, mean, square)
+    steps = steps + 1.0
+    n = float(steps)
+    char = p.dtype.char
+    averages = arrays_of(char, 1 - betas[0], betas[1], 1 - betas[1])
+    numbers = arrays_of(char, 1 / (1 - betas[0] ** n), 1 / (1 - betas[1] ** n), eps, weight_decay or None)
+    squares = [0.0, 0.0]  # of p and of its move, summed
+    run(_lamb_averages, (averages, numbers, maximize, squares), 2, grad, p, mean, square)
+    long, wide = squares[0] ** 0.5, squares[1] ** 0.5
+    (rate,) = arrays_of(char, float(lr) * (long / wide if long > 0 and wide > 0 else 1.0))
+    run(_lamb, (numbers, rate), 2, p, p, mean, square)
+    return finished(grad, p, steps, mean, square)
+
+
+def _lamb_averages(given: Any, g: Any, x: Any, m: Any, v: Any, t: Any = None, u: Any = None) -> None:
+    (rest1, beta2, rest2), numbers, maximize, squares = given
+    t = np.subtract(np.negative(g, t) if maximize else g, m, t)
+    np.add(m, np.multiply(t, rest1, t), m)
+    t = np.multiply(g, g, t)
+    np.multiply(v, beta2, v)
+    np.add(v, np.multiply(t, rest2, t), v)
+    u = _lamb_moves(numbers, x, m, v, t, u)
+    squares[0] += float(np.vdot(x, x))
+    squares[1] += float(np.vdot(u, u))
+
+
+def _lamb_moves(numbers: Any, x: Any, m: Any, v: Any, t: Any, u: Any) -> Any:
+    share1, share2, eps, weight_decay = numbers
+    t = np.add(np.sqrt(np.multiply(v, share2, t), t), eps, t)
+    u = np.multiply(m, share1, u)
+    np.divide(u, t, u)
+    return u if weight_decay is None else np.add(u, np.multiply(x, weight_decay, t), u)
+
+
+def _lamb(given: Any, g: Any, x: Any, m: Any, v: Any, t: Any = None, u: Any = None) -> None:
+    numbers, rate = given
+    u = _lamb_moves(numbers, x, m, v, t, u)
+    np.subtract(x, np.multiply(u, rate, u), x)
+
+
+# -- Adafactor, as LAMB; its matrices go in tiles ------------------------------------------------------------------------
+
+
+def adafactor_step(
+    p: Any,
+    grad: Any,
+    lr: Any,
+    steps: Any,
+    rows: Any = None,
+    columns: Any = None,
+    square: Any = None,
+    /,
+    *,
+    beta2_decay: float = -0.8,
+    eps: tuple[float | None, float] = (None, 1e-3),
+    d: float = 1.0,
+    weight_decay: float = 0.0,
+    maximize: bool = False,
+    donated: bool = False,
+) -> tuple[Any, ...]:
+    """The op ``adafactor_step``."""
+    p, rows, columns, square = writable(donated, p, rows, columns, square)
+    steps = steps + 1.0
+    n, rate, dtype = float(steps), float(lr), p.dtype
+    weight = dtype.type(n**beta2_decay)
+    least = float(np.finfo(dtype).eps) if eps[0] is None else eps[0]
+    size = max((square_of(p) / max(1, p.size)) ** 0.5, eps[1]) * min(rate, n**-0.5)
+    shrink = 1 - rate * weight_decay if weight_decay else None
+    squares = [0.0]  # of the moves, summed
+    if square is None:
+        scale = np.maximum(_adafactor_means(grad, rows, columns, weight), least)
+        for g, _, t, r, c, s in _tiles(grad, p, rows, columns, scale):
+            _adafactor_tile(g, t, r, c, s, least, squares)
+    else:
+        numbers = arrays_of(dtype.char, 1 - weight, weight, least * least)
+        run(_adafactor_squares, (numbers, squares), 1, grad if grad.ndim else np.reshape(grad, 1), square)
+    size = size / max((squares[0] / max(1, p.size)) ** 0.5 / d, 1.0) * (-1 if maximize else 1)
+    if shrink is not None:
+        np.multiply(p, dtype.type(shrink), p)
+    size = dtype.type(size)
+    if square is None:
+        for g, x, t, r, c, s in _tiles(grad, p, rows, columns, scale):
+            _adafactor_tile(g, t, r, c, s, least, None)
+            np.subtract(x, np.multiply(t, size, t), x)
+        return p, steps, rows, columns, grad
+    run(_adafactor, (numbers[2], size), 1, grad, p, square)
+    return finished(grad, p, steps, grad, grad, square)
+
+
+def _tiles(grad: Any, p: Any, *parts: Any) -> Iterator[tuple[Any, ...]]:
+    """Of each matrix of the gradient and of p one tile after the other, with scratch memory, and the parts of rows, columns and numbers."""
+    high, wide = p.shape[-2:]
+    if not p.size:
+        return
+    room_for = BLOCK // p.itemsize
+    w = min(wide, room_for)
+    h = min(high, max(1, room_for // w))
+    scratch = room(1, max(h * w, room_for), p.dtype)[0]
+    for k in np.ndindex(p.shape[:-2]):
+        g, x, rows, columns, number = grad[k], p[k], parts[0][k], parts[1][k], parts[2][k]
+        for i in range(0, high, h):
+            for j in range(0, wide, w):
+                tile = x[i : i + h, j : j + w]
+                t = scratch[: tile.size].reshape(tile.shape)
+                yield g[i : i + h, j : j + w], tile, t, rows[i : i + h], columns[:, j : j + w], number
+
+
+def _adafactor_means(grad: Any, rows: Any, columns: Any, weight: Any) -> Any:
+    """Move rows and columns on to the mean squares of the gradient; the mean of the rows."""
+    high, wide = grad.shape[-2:]
+    of_row, of_column = (weight.dtype.type(weight / max(1, count)) for count in (wide, high))
+    np.multiply(rows, 1 - weight, rows)
+    np.multiply(columns, 1 - weight, columns)
+    for g, _, t, r, c, _ in _tiles(grad, grad, rows, columns, rows):
+        np.multiply(g, g, t)
+        np.add(r, np.sum(t, axis=1, keepdims=True) * of_row, r)
+        np.add(c, np.sum(t, axis=0, keepdims=True) * of_column, c)
+    return np.sum(rows, axis=-2, keepdims=True) / max(1, high)
+
+
+def _adafactor_tile(
+    g: Any, t: Any, rows: Any, columns: Any, scale: Any, least: float, squares: list[float] | None
+) -> None:
+    """The gradient over its size, in ``t``."""
+    np.multiply(rows / scale, columns, t)
+    np.sqrt(np.maximum(t, least * least, out=t), t)
+    np.divide(g, t, t)
+    if squares is not None:
+        squares[0] += float(np.vdot(t, t))
+
+
+def _adafactor_squares(given: Any, g: Any, v: Any, t: Any = None) -> None:
+    (rest, weight, least), squares = given
+    t = np.multiply(g, g, t)
+    np.multiply(v, rest, v)
+    np.add(v, np.multiply(t, weight, t), v)
+    t = np.sqrt(np.maximum(v, least, out=t), t)
+    t = np.divide(g, t, t)
+    squares[0] += float(np.vdot(t, t))
+
+
+def _adafactor(given: Any, g: Any, x: Any, v: Any, t: Any = None) -> None:
+    least, size = given
+    t = np.sqrt(np.maximum(v, least, out=t), t)
+    t = np.divide(g, t, t)
+    np.subtract(x, np.multiply(t, size, t), x)
+
+
+# -- Muon ---------------------------------------------------------------------------------------------------------------
+
+
+def muon_step(
+    p: Any,
+    grad: Any,
+    lr: Any,
+    mean: Any,
+    /,
+    *,
+    weight_decay: float = 0.1,
+    momentum: float = 0.95,
+    nesterov: bool = True,
+    ns_coefficients: tuple[float, float, float] = (3.4445, -4.7750, 2.0315),
+    eps: float = 1e-7,
+    ns_steps: int = 5,
+    adjust_lr_fn: str | None = None,
+    donated: bool = False,
+) -> tuple[Any, ...]:
+    """The op ``muon_step``: in three arrays no larger than p beside it and the mean."""
+    p, mean = writable(donated, p, mean)
+    rows, columns = p.shape
+    q, g, m = (p.T, grad.T, mean.T) if rows > columns else (p, grad, mean)
+    few = len(q)
+    x, other, power = np.empty(q.shape, q.dtype), np.empty(q.shape, q.dtype), np.empty((few, few), q.dtype)
+    np.multiply(g, 1 - momentum, other)
+    np.multiply(m, momentum, m)
+    np.add(m, other, m)
+    if nesterov:
+        np.add(np.multiply(m, momentum, x), other, x)
+    else:
+        x[...] = m
+    norm = square_of(x) ** 0.5
+    np.divide(x, norm if norm > eps else eps, x)
+    a, b, c = ns_coefficients
+    for _ in range(ns_steps):
+        gram = other.reshape(-1)[: few * few].reshape(few, few)  # needed no more when x takes the place
+        np.matmul(x, x.T, out=gram)
+        np.matmul(gram, gram, out=power)
+        np.multiply(power, c, power)
+        np.add(power, np.multiply(gram, b, gram), power)
+        np.matmul(power, x, out=other)
+        np.add(other, np.multiply(x, a, x), other)
+        x, other = other, x
+    rate = float(lr)
+    if adjust_lr_fn == "match_rms_adamw":
+        scale = 0.2 * max(rows, columns) ** 0.5
+    else:
+        scale = max(1.0, rows / columns) ** 0.5 if columns else 1.0
+    np.multiply(q, 1 - rate * weight_decay, q)
+    np.subtract(q, np.multiply(x, rate * scale, x), q)
+    return p, mean
+
+
 # -- the others -------------------------------------------------------------------------------------------------------
 
 
@@ -238,6 +466,9 @@ def in_blocks(forward: Callable[..., Any]) -> Callable[..., Any]:
 KERNELS: dict[str, Callable[[Any], Any]] = {
     "sgd_step": lambda forward: sgd_step,
     "adam_step": lambda forward: adam_step,
+    "lamb_step": lambda forward: lamb_step,
+    "adafactor_step": lambda forward: adafactor_step,
+    "muon_step": lambda forward: muon_step,
     **dict.fromkeys(
         ("lion_step", "nadam_step", "radam_step", "adamax_step", "adagrad_step", "rmsprop_step", "adadelta_step"),
         in_blocks,

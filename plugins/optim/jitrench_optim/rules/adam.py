@@ -406,6 +406,7 @@ def lamb_step(
     eps: float = 1e-6,
     weight_decay: float = 1e-2,
     maximize: bool = False,
+    donated: bool = False,
 ) -> Any:
     """A step of ``LAMB``: the new p, count, mean and square."""
     steps = steps + 1.0

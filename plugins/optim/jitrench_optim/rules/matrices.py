@@ -48,6 +48,7 @@ def muon_step(
     eps: float = 1e-7,
     ns_steps: int = 5,
     adjust_lr_fn: str | None = None,
+    donated: bool = False,
 ) -> Any:
     """A step of ``Muon``: the new p and mean."""
     mean = momentum * mean + (1 - momentum) * grad
@@ -171,6 +172,7 @@ def adafactor_step(
     d: float = 1.0,
     weight_decay: float = 0.0,
     maximize: bool = False,
+    donated: bool = False,
 ) -> Any:
     """A step of ``Adafactor``: the new p, count, mean squares of rows and of columns, or mean square."""
     steps = steps + 1.0
