@@ -186,9 +186,9 @@ def test_the_readme_has_what_it_promises() -> None:
     environments = set(re.findall(r"tox run -e ([\w-]+)", text))
     names = (ROOT / "tox.ini").read_text(encoding="utf-8")
     for name in environments:
-        first, _, factor = name.partition("-")  # [testenv:bench{,-torch}]
+        first, *factors = name.split("-")  # [testenv:bench{,-nn}{,-torch}]
         assert f"[testenv:{first}" in names or first.startswith("py"), name
-        assert not factor or f"-{factor}" in names, name
+        assert all(f"-{factor}" in names for factor in factors), name
 
 
 # -- doctests of the modules ------------------------------------------------------------------------------------------
