@@ -148,9 +148,13 @@ def _ranks(q: float, n: int, method: str) -> tuple[int, int, float]:
 def _numbers(q: Any) -> float | list[float]:
     """q as a float, or as a list of them."""
     try:
-        return float(q) if not getattr(q, "shape", hasattr(q, "__iter__")) else [float(one) for one in q]
+        if not getattr(q, "shape", hasattr(q, "__iter__")):
+            return float(q)
+        if all(not getattr(one, "shape", ()) for one in q):  # NumPy before 2.5 makes floats of rows of one
+            return [float(one) for one in q]
     except (TypeError, ValueError):
-        raise OpError(f"quantile() takes a number as q, or a sequence of numbers; got {q!r}") from None
+        pass
+    raise OpError(f"quantile() takes a number as q, or a sequence of numbers; got {q!r}")
 
 
 @op(composite=True, samples=_samples(q=0.3, axis=1))

@@ -48,7 +48,7 @@ REFERENCES = {
     "scatter_pieces": _scatter,
     "scatter_extremum": _extremum,
     "take": np.take,
-    "take_along_axis": np.take_along_axis,
+    "take_along_axis": lambda x, indices, axis=-1: np.take_along_axis(x, indices, axis),
     "gather": _gather,
 }
 

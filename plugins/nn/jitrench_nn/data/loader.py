@@ -6,7 +6,7 @@ import inspect
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import copy_context
-from operator import index
+from numbers import Integral
 from queue import SimpleQueue
 from threading import Event, Semaphore, Thread, current_thread
 from typing import Any
@@ -218,13 +218,9 @@ def has_generator(f: Callable[..., Any]) -> bool:
 
 def _int(name: str, value: Any, least: int) -> int:
     """An int, also of an integer of NumPy."""
-    try:
-        number = index(value)
-    except TypeError:
-        number = least - 1
-    if isinstance(value, bool) or number < least:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise DataError(f"DataLoader(): {name} must be an int, {least} or above; got {value!r}")
-    return number
+    return int(value)
 
 
 def _flag(name: str, value: Any) -> bool:
