@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import sys
 import textwrap
 import warnings
@@ -263,7 +264,7 @@ def _backend(b: Backend, default: str | None) -> dict[str, Any]:
 
 
 def _check(args: argparse.Namespace) -> Report:
-    from .testing.checking import NAMES, check
+    from .testing.checking import DATA, NAMES, check
     from .testing.op_tests import why_not
 
     try:
@@ -276,7 +277,13 @@ def _check(args: argparse.Namespace) -> Report:
     lines = _table(
         ("op", "from", "backend", "passed", "failed"),
         (
-            (r.op, r.owner, r.backend, f"{len(NAMES) - len(r.failed)} of {len(NAMES)}", ", ".join(r.failed))
+            (
+                r.op,
+                r.owner,
+                r.backend,
+                f"{len(NAMES) - len(r.failed)} of {len(NAMES)}" if DATA not in r.failed else "-",
+                ", ".join(r.failed),
+            )
             if not r.untested
             else (r.op, r.owner, r.backend, "-", r.untested)
             for r in results
@@ -307,7 +314,13 @@ def _new(args: argparse.Namespace) -> Report:
         return {"files": [], "error": str(e)}, [str(e)], 1
     folder = files[0].parent
     lines = [f"{folder}:", *(f"  {f.relative_to(folder).as_posix()}" for f in files)]
-    lines += ["", f'to try it: cd {folder} && pip install -e ".[test]" && pytest']
+    place = shlex.quote(str(folder)) if os.name == "posix" else f'"{folder}"'
+    lines += ["", f'to try it: cd {place} && pip install -e ".[test]" && pytest']
+    if args.kind == "backend" and "strict" in backends.BACKENDS:
+        lines += [
+            "note: it begins with the library of jitrench-strict, which owns it here; until yours is in its place set"
+        ]
+        lines += ["      JITRENCH_DISABLE_PLUGINS=strict"]
     return {"files": [str(f) for f in files], "error": None}, lines, 0
 
 

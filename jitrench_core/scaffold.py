@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keyword
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from string import Template
 from typing import NamedTuple
@@ -12,6 +13,25 @@ from . import backend as backends
 from . import plugins, registry
 from .errors import JITrenchError
 
+OURS = {"core", "numpy", "cupy", "strict", "nn", "optim"}
+# What the templates import, define, or call their own variables.
+USED = {
+    "Any",
+    "CASES",
+    "Layer",
+    "Optimizer",
+    "annotations",
+    "hookimpl",
+    "jt",
+    "nn",
+    "np",
+    "op",
+    "op_tests",
+    "register_ops",
+    "test_ops",
+    "x",
+    "xp",
+}
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -56,13 +76,17 @@ def create(kind: str, name: str, into: Path) -> list[Path]:
     """Write a new plugin of ``kind`` into a folder in ``into`` that is named as its distribution; returns the files.
 
     Layers and optimizers are classes, ``MyLayer``; ops and backends are ``my_op``. Either spelling is understood. Raises
-    ``ScaffoldError`` for a name that is taken or no name of Python's, and for a folder that exists.
+    ``ScaffoldError`` for a name that is taken, or cannot be one, and for a folder that exists.
     """
-    words = _words(name)
-    snake, camel = "_".join(words), "".join(word.capitalize() for word in words)
-    name = camel if kind in ("layer", "optimizer") else snake
-    if not name.isidentifier() or keyword.iskeyword(name):
-        raise ScaffoldError(f"{name!r} is no name of a Python object; expected letters, digits and underscores")
+    name, snake = _spelled(kind, name)
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or keyword.iskeyword(name):
+        raise ScaffoldError(
+            f"{name!r} cannot be the name of a package and of a Python object; use letters a to z, digits and _"
+        )
+    if name in USED:
+        raise ScaffoldError(
+            f"{name!r} has a meaning of its own in the files that would be written; choose another name"
+        )
     plugins.load()
     taken = {
         "op": registry.ops.entries,
@@ -72,7 +96,9 @@ def create(kind: str, name: str, into: Path) -> list[Path]:
     }[kind]
     if name in taken:
         raise ScaffoldError(f"there is {kind} {name!r} already, and a second one would not load; choose another name")
-    distribution, module = f"jitrench-{'-'.join(words)}", f"jitrench_{snake}"
+    distribution, module = f"jitrench-{snake.replace('_', '-')}", f"jitrench_{snake}"
+    if snake in OURS or find_spec(module) is not None:
+        raise ScaffoldError(f"there is a package {module} already; choose another name")
     folder = into / distribution
     if folder.exists():
         raise ScaffoldError(f"{folder} exists; nothing was written")
@@ -81,7 +107,7 @@ def create(kind: str, name: str, into: Path) -> list[Path]:
     environments = [e.format(name=name) for e in it.environments]
     values = {
         "name": name,
-        "cls": camel,
+        "cls": "".join(part.capitalize() for part in snake.split("_")),
         "key": snake,
         "module": module,
         "distribution": distribution,
@@ -117,9 +143,14 @@ def create(kind: str, name: str, into: Path) -> list[Path]:
     return [*made, folder / module / "py.typed"]
 
 
-def _words(name: str) -> list[str]:
-    """``MyLayer``, ``my-layer`` and ``my_layer`` are two words each."""
-    return [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[^A-Z_\W]+|\W", name) if word not in "-_ "]
+def _spelled(kind: str, name: str) -> tuple[str, str]:
+    """The object's name, ``MyLayer`` or ``my_op``, and that of the package, ``my_layer``; a class name stays as it is."""
+    parts = [part for part in re.split(r"[-_ ]+", name) if part]
+    boundary = r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])"
+    snake = "_".join(re.sub(boundary, "_", part).lower() for part in parts)
+    if kind not in ("layer", "optimizer"):
+        return snake, snake
+    return "".join(part[:1].upper() + part[1:] for part in parts), snake
 
 
 def _list(*requirements: str) -> str:

@@ -462,6 +462,21 @@ def test_check_of_a_plugin_with_a_kernel_runs_the_op_that_it_is_of(site: Site) -
     assert "value" in text.splitlines()[2]
 
 
+def test_check_of_a_backend_that_is_not_among_those_that_are_named(site: Site) -> None:
+    site.add("ghost", GHOST)
+    told = "'numpy' is a backend, and not among those to check on: ghost\n"
+    assert run(site, "check", "numpy", "--backend", "ghost", code=1) == told
+    assert run(site, "check", "", code=1).startswith("no op, plugin or backend '' is installed.")
+
+
+def test_check_of_an_op_whose_test_data_fail(site: Site) -> None:
+    site.add("odd", WRONG.replace('"x": lambda g: g})', '"x": lambda g: g}, samples=lambda rng: exit(7))'))
+    text = run(site, "check", "same", code=1)
+    assert text.splitlines()[2].split() == ["same", "odd", "numpy", "-", "test", "data"]
+    assert "SystemExit: 7" in text
+    assert text.splitlines()[-1] == "0 passed, 1 failed"
+
+
 def test_check_of_nothing_that_is_installed(site: Site) -> None:
     site.add("soft", HOOKED)
     site.add("broken", CRASH)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import tomllib
 from pathlib import Path
 
@@ -52,6 +54,9 @@ def test_either_spelling_of_a_name_is_understood(tmp_path: Path) -> None:
         for kind, wanted in (("op", "my_thing"), ("layer", "MyThing")):
             code = (create(kind, name, into / kind)[0].parent / "jitrench_my_thing" / "__init__.py").read_text()
             assert f"{'def' if kind == 'op' else 'class'} {wanted}(" in code
+    for name, module in (("SGD2", "sgd2"), ("GRUCell2D", "gru_cell2d"), ("HTTPServer", "http_server"), ("X2Y", "x2y")):
+        code = (create("layer", name, tmp_path / name)[0].parent / f"jitrench_{module}" / "__init__.py").read_text()
+        assert f"class {name}(" in code
 
 
 def test_names_and_places_that_cannot_be(tmp_path: Path) -> None:
@@ -60,10 +65,19 @@ def test_names_and_places_that_cannot_be(tmp_path: Path) -> None:
         ("layer", "linear", "there is layer 'Linear' already"),
         ("optimizer", "Adam", "there is optimizer 'Adam' already"),
         ("backend", "numpy", "there is backend 'numpy' already"),
-        ("op", "lambda", "'lambda' is no name of a Python object; expected letters, digits and underscores"),
-        ("op", "2fast", "'2fast' is no name"),
-        ("op", "a.b", "is no name"),
-        ("op", "", "'' is no name"),
+        (
+            "op",
+            "lambda",
+            "'lambda' cannot be the name of a package and of a Python object; use letters a to z, digits and _",
+        ),
+        ("op", "2fast", "'2fast' cannot be the name"),
+        ("op", "a.b", "cannot be the name"),
+        ("op", "", "'' cannot be the name"),
+        ("op", "\u00e9", "cannot be the name"),
+        ("op", "np", "'np' has a meaning of its own in the files that would be written"),
+        ("layer", "Any", "'Any' has a meaning of its own"),
+        ("op", "core", "there is a package jitrench_core already; choose another name"),
+        ("layer", "Optim", "there is a package jitrench_optim already"),
     ):
         with pytest.raises(ScaffoldError, match=told):
             create(kind, name, tmp_path)
@@ -85,4 +99,14 @@ def test_the_command(tmp_path: Path) -> None:
         "nothing was written\n"
     )
     told = load(site, "new", "op", "relu", code=1)
+    spaced = str(tmp_path / "with space")
+    assert f"cd {shlex.quote(str(Path(spaced) / 'jitrench-mine'))} && pip" in run(
+        site, "new", "layer", "Mine", "--into", spaced
+    ) or (os.name == "nt")
+    site.names.append("strict")
+    told_too = run(site, "new", "backend", "other", "--into", spaced)
+    assert (
+        "jitrench-strict, which owns it here; until yours is in its place set\n      JITRENCH_DISABLE_PLUGINS=strict\n"
+        in told_too
+    )
     assert (told["files"], told["error"].split(" already")[0]) == ([], "there is op 'relu'")

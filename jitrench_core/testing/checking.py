@@ -15,6 +15,7 @@ from .op_tests import backends_for, ops_of, reference_of, why_not
 from .support import has_test_data
 
 NAMES = ("documented", *CHECKS)
+DATA = "test data"  # in place of a check's name, where it failed
 
 
 class Result(NamedTuple):
@@ -41,19 +42,22 @@ def check(names: Iterable[str], on: Iterable[str] | None = None, complex: bool |
     """
     targets: dict[tuple[str, str], None] = {}
     everywhere = backends_for(on) if on else [name for name in backends_for(None) if not why_not(name)]
-    for name in names or [""]:
-        targets |= dict.fromkeys(_targets(name, everywhere))
+    wanted: list[str | None] = [*names]
+    for name in wanted or [None]:
+        targets |= dict.fromkeys(_targets(name, everywhere, bool(on)))
     for op, backend in targets:
         yield _result(op, backend, complex)
 
 
-def _targets(name: str, on: list[str]) -> list[tuple[str, str]]:
-    """The pairs of op and backend that a name stands for."""
-    if not name:
+def _targets(name: str | None, on: list[str], named: bool) -> list[tuple[str, str]]:
+    """The pairs of op and backend that a name stands for; ``named`` says that the user chose the backends ``on``."""
+    if name is None:
         return [(op, backend) for op in registry.ops for backend in on]
     if name in registry.ops.entries:
         return [(name, backend) for backend in on]
     if name in backends.BACKENDS:
+        if named and name not in on:
+            raise NotFoundError(f"{name!r} is a backend, and not among those to check on: {', '.join(on)}")
         return [(op, name) for op in registry.ops]
     owned = {p.name for p in plugins.plugins() if name in (p.name, p.distribution)}
     kernels = [
@@ -80,7 +84,7 @@ def _targets(name: str, on: list[str]) -> list[tuple[str, str]]:
     return [
         *((op, backend) for op in ops for backend in on),
         *kernels,
-        *((op, backend) for backend in made for op in registry.ops),
+        *((op, backend) for backend in made for op in registry.ops if backend in on or not named),
     ]
 
 
@@ -99,8 +103,8 @@ def _result(op: str, backend: str, complex: bool | None) -> Result:
                 if found is not None:
                     failed.append(name)
                     failure = failure or _told(found)
-    except Exception as e:  # of a sample or a reference
-        failed.append("test data")
+    except (Exception, SystemExit) as e:  # of a sample or a reference
+        failed.append(DATA)
         failure = failure or _told(e)
     return Result(op, owner, backend, failed, failure, "")
 
