@@ -24,7 +24,7 @@ from .errors import DTypeError, JITrenchError, NotFoundError, ShapeError, sugges
 from .graph import Leaf, no_grad
 from .ops.creation import asarray, tensor
 from .random import Generator, default_generator
-from .scope import Frame, Initializer, LayerError, Place, Scope, Tree, checked, frame
+from .scope import Frame, Initializer, LayerError, Place, Scope, Tree, checked, frame, taken_twice
 from .tensor import Tensor, assign
 from .transforms.checkpointing import touched
 from .transforms.tree import flatten
@@ -33,7 +33,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import CodeType, FrameType
 
-__all__ = ["Layer", "LayerError", "LoadedKeys", "Scope", "as_tensors", "buffers_of", "explain_input", "shown"]
+__all__ = [
+    "Layer",
+    "LayerError",
+    "LoadedKeys",
+    "Scope",
+    "arrange",
+    "as_tensors",
+    "buffers_of",
+    "explain_input",
+    "shown",
+]
 
 
 class LoadedKeys(NamedTuple):
@@ -78,6 +88,7 @@ class Layer:
     _pending: Mapping[str, Tensor] = _NONE  # loaded before the first call
     _strict: bool = False  # whether nothing may be missing among these
     _listed: bool = False  # whether parameters() left this layer out, which had not run
+    _joined: str | None = None  # its path, where it came into a model that had run, and has not run itself
     _buffers: tuple[str, ...] = ()
     _training: bool = True
     _placing: tuple[Any, Any] = (None, None)  # dtype and device, said before the first call
@@ -88,6 +99,15 @@ class Layer:
     def __init__(self, *, name: str | None = None) -> None:
         if name is not None:
             self.name = name
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name in _RESERVED & vars(cls).keys():
+            if callable(getattr(Layer, name)) and not callable(getattr(cls, name)):
+                raise LayerError(
+                    f"class {cls.__name__}: {name} = {vars(cls)[name]!r:.60} hides {name}(), a method of every layer; choose "
+                    f"another name, such as my_{name}"
+                )
 
     # -- what a subclass writes, and calls ----------------------------------------------------------------------------
 
@@ -242,8 +262,14 @@ class Layer:
             dtype = next((x.dtype for x in (*given, *held) if x.dtype.kind == "f"), float64)
         if device is None and given:
             device = given[0].device
-        scope = Scope(
-            self.state(), generator=default_generator(), dtype=dtype, device=device, model=self, train=None, levels=()
+        scope = Scope(  # Layer's own state(): a subclass may have another
+            Layer.state(self),
+            generator=default_generator(),
+            dtype=dtype,
+            device=device,
+            model=self,
+            train=None,
+            levels=(),
         )
         for x in (*args, *kwargs.values()):
             if type(x) is Tensor:
@@ -262,8 +288,11 @@ class Layer:
         problems = [p for layer, label, tensors in made for p in layer._loaded_wrongly(label, tensors)]
         if problems:
             raise LayerError(f"{'; '.join(problems)}. No parameters were made.")
+        joined = self._joined
         for layer, _, tensors in made:
             layer._keep(tensors)
+        if joined is not None:
+            self._rename("", joined)
         if any(layer._tensors for layer in self.modules()):
             calls = sys._getframe(3)
             finalize(self, _warn_if_lost, type(self).__name__, calls.f_code, calls.f_lineno).atexit = False
@@ -294,7 +323,7 @@ class Layer:
             )
         if tensors:
             self._tensors = tensors
-        for name in ("_pending", "_strict", "_listed"):
+        for name in ("_pending", "_strict", "_listed", "_joined"):
             self.__dict__.pop(name, None)
         self._kind = self._kind_of()
 
@@ -379,6 +408,8 @@ class Layer:
         known = name in self._tensors
         if not known and type(value) is not Tensor:
             object.__setattr__(self, name, value)
+            if self._kind is not None and isinstance(value, Layer):
+                value._join(_path(self._path(), checked(value.name) or name))
             return
         current = frame.get()
         if known:
@@ -422,6 +453,30 @@ class Layer:
         if name not in self._buffers:
             self._buffers += (name,)
         self._hold(name, asarray(value).detach())
+
+    def _path(self) -> str:
+        """The attributes that lead to this layer, as the names of its tensors say; "" where they do not."""
+        for chain, layer in self.walk():
+            for name, x in layer._tensors.items():
+                end = ".".join((*chain, name))
+                if (x.name or "").endswith(f".{end}"):
+                    return (x.name or "").removesuffix(f".{end}")
+        return ""
+
+    def _rename(self, old: str, new: str) -> None:
+        """The tensors in this layer have the path ``new`` where they had ``old``."""
+        for chain, layer in self.walk():
+            for name, x in layer._tensors.items():
+                end = ".".join((*chain, name))
+                if x.name == _path(old, end):
+                    x.name = _path(new, end)
+
+    def _join(self, path: str) -> None:
+        """This layer has come to ``path`` in a model that has run: the tensors that it has, and will make, are named so."""
+        self._rename("", path)
+        for chain, layer in self.walk():
+            if layer._kind is None:
+                layer._joined = _path(path, *chain)
 
     def _hold(self, name: str, value: Tensor) -> None:
         if type(value.node) is Leaf and value.name is None:
@@ -518,9 +573,10 @@ class Layer:
         return iter([x for _, x in self._named(True)])
 
     def _named(self, buffers: bool) -> list[tuple[str, Tensor]]:
-        self._built("parameters()")
+        walked = [*self.walk()]
+        self._built("parameters()", [layer for _, layer in walked])
         found: dict[int, tuple[str, Tensor]] = {}
-        for chain, layer in self.walk():
+        for chain, layer in walked:
             if layer._kind is None and not layer._listed and not buffers:
                 layer._listed = True
             for name, x in layer._tensors.items():
@@ -528,10 +584,17 @@ class Layer:
                     found.setdefault(id(x), (".".join((*chain, name)), x))
         return list(found.values())
 
-    def _built(self, what: str) -> None:
+    def _built(self, what: str, layers: list[Layer]) -> None:
         """Refuse where layers have not run yet, whose parameters would be left out."""
-        unknown = (x for x in self.modules() if x._kind is None and not x._tensors and next(x.children(), None) is None)
-        if self._kind is None and any(True for _ in unknown):
+        unknown = [x for x in layers if x._kind is None and not x._tensors and next(x.children(), None) is None]
+        runs = (x for x in unknown if x._joined is not None and type(x).forward is not Layer.forward)
+        late = next(runs, None)
+        if late is not None and late is not self:
+            raise LayerError(
+                f"{type(self).__name__}.{what}: {late._joined!r}, a {type(late).__name__}, came into the model after its first "
+                f"call, and has not run yet: call the model once, model(x), before this"
+            )
+        if self._kind is None and unknown:
             raise LayerError(
                 f"{type(self).__name__}.{what}: the shapes of its parameters follow from its input, and there has been none yet: "
                 f"call the layer once, model(x), before this"
@@ -540,7 +603,7 @@ class Layer:
     def state(self) -> Tree:
         """The Tensors of this layer and all in it, as a tree: what ``nn.init`` returns for it, and ``nn.apply`` takes."""
         tree: Tree = {}
-        for chain, layer in self.walk():
+        for chain, layer in self._apart():
             if layer._tensors:
                 place = tree
                 for key in chain:
@@ -550,10 +613,19 @@ class Layer:
 
     def state_dict(self) -> dict[str, Tensor]:
         """The parameters and buffers as they are now, by their paths, ``{"fc1.weight": Tensor}``; later steps do not change them."""
-        self._built("state_dict()")
-        return {
-            ".".join((*chain, name)): x.detach() for chain, layer in self.walk() for name, x in layer._tensors.items()
-        }
+        walked = self._apart()
+        self._built("state_dict()", [layer for _, layer in walked])
+        return {".".join((*chain, name)): x.detach() for chain, layer in walked for name, x in layer._tensors.items()}
+
+    def _apart(self) -> list[tuple[tuple[str, ...], Layer]]:
+        """``walk()``; ``LayerError`` where two layers have one path, since one's tensors would be left out."""
+        found = [*self.walk()]
+        once: set[tuple[str, ...]] = set()
+        for chain, _ in found:
+            if chain in once:
+                raise taken_twice(".".join(chain))
+            once.add(chain)
+        return found
 
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> LoadedKeys:
         """Take the values of ``state``: Tensors or arrays by path, or a tree of them. Dtypes and devices stay the layer's own.
@@ -677,6 +749,39 @@ class Layer:
 
 
 _RESERVED = frozenset(name for name in vars(Layer) if not name.startswith("_"))
+
+
+def arrange(holder: Layer, parts: Mapping[str, Any], old: Iterable[str]) -> None:
+    """Let the attributes of ``holder`` be ``parts``, in place of those named in ``old``; tensors are named after their places.
+
+    A Tensor among the parts is held as a parameter, trainable or not. For layers that are lists or dicts of others.
+    """
+    before = {key: getattr(holder, key) for key in old}
+    ran = holder._kind is not None or any(layer._kind is not None for layer in holder.children())
+    path = holder._path() if ran or before else ""
+    keys: dict[int, str] = {}
+    for key, part in before.items():
+        keys.setdefault(id(part), key)
+        delattr(holder, key)
+    for key, part in parts.items():
+        was = keys.pop(id(part), None)
+        if isinstance(part, Tensor):
+            holder._hold(key, part)
+            if was is not None and part.name == _path(path, was):
+                part.name = _path(path, key)
+            continue
+        (setattr if key in holder._tensors else object.__setattr__)(holder, key, part)
+        if isinstance(part, Layer):
+            own = checked(part.name)
+            if was is not None:
+                part._rename(_path(path, own or was), _path(path, own or key))
+            if ran and (was is None or any(layer._joined is not None for layer in part.modules())):
+                part._join(_path(path, own or key))
+
+
+def _path(*keys: str) -> str:
+    """A path with dots, of keys and paths; "" is none."""
+    return ".".join(key for key in keys if key)
 
 
 def _visit(layer: Layer, chain: tuple[str, ...], seen: set[int]) -> Iterator[tuple[tuple[str, ...], Layer]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from numbers import Real
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Never, final
@@ -34,19 +34,26 @@ class OptimizerError(JITrenchError, ValueError):
 
 @final
 class Options(dict[str, Any]):
-    """A group's hyper-parameters by name: each can be set, by what its optimizer takes, and none comes or goes."""
+    """A group's hyper-parameters by name: each can be set, by what its optimizer takes, and none comes or goes.
 
-    __slots__ = ("_owner",)
+    Raises ``OptimizerError`` where that optimizer is gone.
+    """
 
-    def __init__(self, options: Mapping[str, Any], owner: Callable[[], Optimizer | None] = lambda: None) -> None:
+    __slots__ = ("_owners",)
+
+    def __init__(self, options: Mapping[str, Any], *owners: ref[Optimizer]) -> None:
         super().__init__(options)
-        self._owner = owner  # weak, for an optimizer frees its slots at once, not with the next garbage collection
+        # Several share the groups after copy.copy; weak, for an optimizer frees its slots at once, not with the next garbage collection.
+        self._owners = owners
 
     def update(self, *given: Any, **options: Any) -> None:
         new = {name: _steady(value) for name, value in dict(*given, **options).items()}
-        if (optimizer := self._owner()) is not None:
+        optimizer = next((alive for owner in self._owners if (alive := owner()) is not None), None)
+        if optimizer is not None:
             optimizer._change(self, new)
-        else:
+        elif self._owners:
+            raise OptimizerError(f"the optimizer of these options is gone, so nothing can be set: {', '.join(new)}")
+        else:  # a copy, which is of no optimizer
             super().update(new)
 
     def __setitem__(self, name: str, value: Any) -> None:
@@ -152,7 +159,7 @@ class Group:
             self._plans = [_Plan.of(p, kept, order) for p, kept in zip(self.params, slots, strict=True)]
         dict.update(self._options, options)
         if op is not None:  # a call by ten names takes a microsecond more than one by none
-            self._passed = {name: value for name, value in self._options.items() if value != op.attrs[name]}
+            self._passed = {name: value for name, value in self._options.items() if _differ(value, op.attrs[name])}
             if "donated" in op.attrs:
                 self._passed["donated"] = True
 
@@ -356,7 +363,10 @@ class Optimizer:
         """A group's slots, if it had these options: new ones where they need more, and none that they do without."""
         if all(_alike(value, options[name]) for name, value in group.options.items()):
             return group.slots
-        with no_grad():
+        from .random import Generator, using
+
+        # Most are thrown away: what they draw does not move the program's stream.
+        with no_grad(), using(Generator(0)):
             made = [self._slots(p, options) for p in group.params]
         return [{name: old.get(name, x) for name, x in new.items()} for old, new in zip(group.slots, made, strict=True)]
 
@@ -656,13 +666,15 @@ class Optimizer:
 
         usual = {p.name: p.default for p in signature(type(self)).parameters.values()}
         shown = [
-            group._shown({name: x for name, x in group.options.items() if name in usual and x != usual[name]})
+            group._shown({name: x for name, x in group.options.items() if name in usual and _differ(x, usual[name])})
             for group in self.__dict__.get("groups", ())
         ]
         return f"{type(self).__name__}({'; '.join(shown)})"
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in self.__dict__.get("_known", ()) and not hasattr(type(self), name):
+        # An update that a class wrote itself may read its attributes; that of a rule does not.
+        written = type(self).update is not Optimizer.update or hasattr(type(self), name)
+        if not written and name in self.__dict__.get("_known", ()):
             raise OptimizerError(
                 f"{type(self).__name__}: {name!r} is an option of the groups: set optimizer.groups[0].options[{name!r}], or that of "
                 f"each group"
@@ -683,8 +695,7 @@ class Optimizer:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         for group in self.groups:
-            if group._options._owner() is None:
-                group._options._owner = ref(self)
+            group._options._owners = (*(r for r in group._options._owners if r() is not None), ref(self))
 
     def _refuse(self, unknown: Iterable[str], known: list[str] | None = None) -> None:
         """Options that the rule does not have."""
@@ -737,6 +748,14 @@ def _steady(value: Any) -> Any:
 def _alike(old: Any, new: Any) -> bool:
     """Whether the same slots are needed: a float, or a tuple, that goes to another turns nothing on or off, unless one is 0."""
     return old is new or (type(old) is type(new) and type(old) in (float, tuple) and bool(old) == bool(new))
+
+
+def _differ(a: Any, b: Any) -> bool:
+    """Arrays do, unless they are one and the same."""
+    try:
+        return a is not b and bool(a != b)
+    except (TypeError, ValueError):
+        return True
 
 
 def _keep(slot: Tensor, value: Tensor) -> None:

@@ -563,9 +563,21 @@ def _fits(shape: tuple[int, ...], wide: tuple[int, ...]) -> bool:
 
 _default: Generator | None = None
 _making = Lock()
+
+
+@final
+class _Block:
+    """A ``using`` block: its generator, and None when it was left, also where a task or thread copied the context before."""
+
+    __slots__ = ("generator",)
+
+    def __init__(self, generator: Generator) -> None:
+        self.generator: Generator | None = generator
+
+
 # Not empty while any thread is inside using(): only then is the context variable asked.
 _blocks: list[None] = []
-_using: ContextVar[tuple[list[Generator], ...]] = ContextVar("using", default=())
+_using: ContextVar[tuple[_Block, ...]] = ContextVar("using", default=())
 
 
 def default_generator() -> Generator:
@@ -575,9 +587,9 @@ def default_generator() -> Generator:
     """
     global _default
     if _blocks:
-        for cell in reversed(_using.get()):
-            if cell:  # one that was left is empty, also where a task or thread copied the context before
-                return cell[0]
+        for block in reversed(_using.get()):
+            if (generator := block.generator) is not None:
+                return generator
     if _default is None:
         with _making:
             if _default is None:
@@ -599,7 +611,7 @@ class using:
     Tensor([0.87207345, 0.29536538])
     """
 
-    __slots__ = ("generator",)
+    __slots__ = ("_entered", "generator")
 
     def __init__(self, generator: Generator) -> None:
         if type(generator) is not Generator:
@@ -607,18 +619,22 @@ class using:
                 f"random.using() takes a Generator, such as jt.random.Generator(0); got {type(generator).__name__}"
             )
         self.generator = generator
+        self._entered: list[_Block] = []  # several where blocks of one object nest, or threads share it
 
     def __enter__(self) -> Generator:
+        block = _Block(self.generator)
+        self._entered.append(block)
         _blocks.append(None)
-        _using.set((*_using.get(), [self.generator]))
+        _using.set((*(b for b in _using.get() if b.generator is not None), block))
         return self.generator
 
     def __exit__(self, *exc: object) -> None:
-        entered = _using.get()
-        if entered:  # else it is left in another context than it was entered in
-            entered[-1].clear()
-            _using.set(entered[:-1])
-            _blocks.pop()
+        # Its own block, which a generator function may leave after those that came later, or in another context.
+        mine = next((b for b in reversed(_using.get()) if b in self._entered), self._entered[-1])
+        mine.generator = None
+        self._entered.remove(mine)
+        _using.set(tuple(b for b in _using.get() if b.generator is not None))
+        _blocks.pop()
 
 
 def seed(n: int | None = None) -> None:

@@ -238,7 +238,7 @@ class Frame:
             home.chains = {id(inner): chain for chain, inner in home.layer.walk()}
             twice = [c for c, n in Counter(home.chains.values()).items() if n > 1]
             if twice:
-                raise self.taken_twice(".".join(twice[0]))
+                raise taken_twice(".".join(twice[0]), self.place.path)
         return home.chains.get(id(layer))
 
     def name_of(self, layer: Layer) -> str:
@@ -249,23 +249,24 @@ class Frame:
             n = self.counts[kind] = self.counts.get(kind, 0) + 1
             key = f"{kind}_{n}"
         elif self.layer is not None and key in dict(self.layer.named_children()):
-            raise self.taken_twice(key)
+            raise taken_twice(key, self.place.path)
         if key in self.taken:
-            raise self.taken_twice(key)
+            raise taken_twice(key, self.place.path)
         self.taken.add(key)
         return key
 
-    def taken_twice(self, key: str) -> LayerError:
-        """The error of two layers that have one name."""
-        where = f" inside {self.place.path}" if self.place.path else ""
-        return LayerError(
-            f"two layers{where} have the name {key!r}: give each its own, or call one layer twice to share it"
-        )
+
+def taken_twice(key: str, path: str = "") -> LayerError:
+    """The error of two layers that have one name, inside the layer at ``path``."""
+    where = f" inside {path}" if path else ""
+    return LayerError(
+        f"two layers{where} have the name {key!r}: give each its own, or call one layer twice to share it"
+    )
 
 
-def checked(name: str | None) -> str | None:
+def checked(name: Any) -> str | None:
     """The name given to a layer, which must be one that a path with dots can hold."""
-    if name is not None and (not name or "." in name):
+    if name is not None and (not isinstance(name, str) or not name or "." in name):
         raise LayerError(f"a layer's name must be a word without dots; got {name!r}")
     return name
 

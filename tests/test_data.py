@@ -365,7 +365,6 @@ def test_bad_arguments():
         (numbers(3), {"batch_size": -2}, "got -2"),
         (numbers(3), {"batch_size": 2.0}, "got 2.0"),
         (numbers(3), {"batch_size": True}, "got True"),
-        (numbers(3), {"batch_size": None}, "got None"),
         (numbers(3), {"prefetch": -1}, "prefetch must be an int, 0 or above; got -1"),
         (numbers(3), {"shuffle": "yes"}, "shuffle must be True or False; got 'yes'"),
         (numbers(3), {"drop_last": 1}, "drop_last must be True or False; got 1"),
@@ -770,6 +769,49 @@ def test_draws_of_a_batch_are_its_own(where, T):
     other = jittered(where, 0, x)
     other.load_state_dict(loader.state_dict())
     assert [b.tolist() for b in other] == found[0][1:3]
+
+
+@pytest.mark.parametrize(
+    "restart",
+    [
+        lambda: jt.random.seed(5),
+        lambda: jt.random.default_generator().load_state(jt.random.Generator(5).state()),
+    ],
+)
+def test_a_seed_in_a_transform_ends_with_its_batch(restart):
+    def drawn(resets):
+        count = []
+
+        def transform(x):
+            before = jt.random.uniform((2,)).tolist()
+            count.append(before)
+            if resets and len(count) == 2:
+                restart()
+            return before
+
+        return [*DataLoader(ArrayDataset(jt.zeros(8)), 2, transform=transform)]
+
+    assert drawn(True) == drawn(False)
+
+
+@pytest.mark.parametrize("prefetch", [0, 2])
+def test_items_that_are_batches(prefetch, T):
+    items = [(T([[1.0]] * n), T([float(n)])) for n in (3, 1, 2)]
+    loader = DataLoader(items, batch_size=None, prefetch=prefetch, transform=lambda batch: (*batch, "seen"))
+    assert (len(loader), "batch_size=None" in repr(loader)) == (3, True)
+    assert [(x.shape, y.tolist(), z) for x, y, z in loader] == [((n, 1), [float(n)], "seen") for n in (3, 1, 2)]
+    loader = DataLoader(items, None, shuffle=True, seed=1, prefetch=prefetch)
+    found = [len(x) for _ in range(4) for x, _ in loader]
+    assert all(sorted(found[i : i + 3]) == [1, 2, 3] for i in range(0, 12, 3))
+    assert found != found[:3] * 4
+    batches = iter(loader)
+    first = len(next(batches)[0])
+    other = DataLoader(items, None, shuffle=True)
+    other.load_state_dict(loader.state_dict())
+    assert first + sum(len(x) for x, _ in other) == 6
+    for options in ({"collate": collate}, {"drop_last": True}):
+        with pytest.raises(DataError, match="with batch_size=None the items are batches, so leave out"):
+            DataLoader(items, None, **options)
 
 
 def test_both_streams_of_a_batch_differ():

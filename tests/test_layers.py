@@ -9,6 +9,7 @@ import inspect
 import json
 import math
 import pickle
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -460,6 +461,37 @@ def test_dropout_needs_a_generator_in_apply(T):
         (lambda: nn.ZeroPad2d((1, 2)), jt.ShapeError, r"expected an int from 0, or a tuple of 4, .*; got \(1, 2\)"),
         (lambda: nn.ZeroPad1d(-1), jt.ShapeError, r"ZeroPad1d\(padding\): expected an int from 0, .*; got -1"),
         (lambda: nn.ReflectionPad1d(1.0), jt.ShapeError, r"ReflectionPad1d\(padding\): expected an int from 0"),
+        (
+            lambda: nn.Upsample(4, mode="area"),
+            LayerError,
+            "one of 'nearest', .*; got 'area': its means are AdaptiveAvgPool1d",
+        ),
+        (lambda: nn.Upsample(-3), LayerError, r"Upsample\(size=\): expected an int above 0, .*; got -3"),
+        (lambda: nn.Upsample((3, 2.5)), LayerError, r"Upsample\(size=\): expected an int .*; got \(3, 2.5\)"),
+        (
+            lambda: nn.Upsample(scale_factor=0.0),
+            LayerError,
+            r"Upsample\(scale_factor=\): .* a number above 0, .*; got 0.0",
+        ),
+        (
+            lambda: nn.Upsample(scale_factor="2"),
+            LayerError,
+            r"Upsample\(scale_factor=\): .* a number above 0, .*; got '2'",
+        ),
+        (
+            lambda: nn.Upsample(4, align_corners=True),
+            LayerError,
+            "for the linear modes and 'bicubic'; got True for 'nearest'",
+        ),
+        (lambda: nn.Unfold(2, padding=-1), jt.ShapeError, r"Unfold\(\): padding must be an int from 0.*; got -1"),
+        (
+            lambda: nn.Unfold(2, padding="same"),
+            jt.ShapeError,
+            r"Unfold\(\): padding must be an int from 0.*; got 'same'",
+        ),
+        (lambda: nn.Fold((3, 3), 2, padding=(1, -1)), jt.ShapeError, r"Fold\(\): padding must be an int from 0"),
+        (lambda: nn.Unflatten(1, (True, 2)), LayerError, r"expected a tuple of ints, got \(True, 2\)"),
+        (lambda: nn.ConstantPad1d(1, True), LayerError, r"ConstantPad1d\(value\): expected a number; got True"),
         (lambda: nn.ConstantPad1d(1, "a"), LayerError, r"ConstantPad1d\(value\): expected a number; got 'a'"),
         (lambda: nn.Unfold(0), jt.ShapeError, r"Unfold\(\): kernel_size must be an int from 1"),
         (lambda: nn.Fold((3, 3), (2, 0)), jt.ShapeError, r"Fold\(\): kernel_size must be an int from 1"),
@@ -654,6 +686,9 @@ def test_widths_that_change_after_the_first_call(T):
         (lambda: nn.MSELoss(size_average=True), "MSELoss has no option 'size_average': write reduction="),
         (lambda: nn.Linear(2, bais=False), "Linear has no option 'bais'. Did you mean 'bias'"),
         (lambda: nn.ReLU(slope=1), "ReLU has no option 'slope'; it has name$"),
+        (lambda: nn.ReLU(dim=1), "ReLU has no option 'dim'; it has name$"),
+        (lambda: nn.Linear(2, zeta=1, alpha=2, beta=3), "Linear has no option 'zeta'"),
+        (lambda: nn.Linear(2, alpha=2, beta=3, zeta=1), "Linear has no option 'alpha'"),
         (lambda: nn.ReLU(True), "ReLU takes nothing by position, and all else by keyword; got 1$"),
         (lambda: nn.BatchNorm1d(8, 1e-5), "BatchNorm1d takes num_features by position, .*; got 2$"),
     ],
@@ -664,6 +699,28 @@ def test_arguments_that_a_layer_does_not_have(make, message):
         make()
     with pytest.raises(TypeError, match=message):
         make()
+
+
+def test_a_constant_may_be_any_number(T):
+    x = T([[1.0, 2.0]])
+    for value in (-math.inf, math.inf, math.nan, np.float32(0.5), np.int64(3), 10**3, Fraction(1, 4)):
+        np.testing.assert_array_equal(nn.ConstantPad1d((1, 0), value)(x).numpy(), [[float(value), 1.0, 2.0]])
+
+
+def test_numpy_ints_are_lengths(T):
+    layer = nn.Unflatten(1, tuple(np.asarray([2, 3])))
+    assert layer(T(np.ones((4, 6)))).shape == (4, 2, 3)
+    assert repr(layer) == "Unflatten(1, (2, 3))"
+    assert nn.Upsample(scale_factor=np.float32(2.0))(T(np.ones((1, 1, 3)))).shape == (1, 1, 6)
+
+
+def test_an_option_named_cls():
+    class Tokens(nn.Embedding):
+        def __init__(self, n, *, cls):
+            super().__init__(n, 2)
+            self.cls = cls
+
+    assert Tokens(3, cls=1).cls == 1
 
 
 def test_arguments_of_layers_that_users_derive():

@@ -495,8 +495,49 @@ def test_an_option_is_no_attribute(T):
     optimizer.note = "mine"
     own = Own([x], factor=0.5)
     assert (own.factor, own.other, own.groups[0].options["factor"]) == (0.5, 1, 0.5)
-    with pytest.raises(OptimizerError, match="Own: 'factor' is an option of the groups"):
-        own.factor = 0.25
+    own.factor = 0.25  # its update is its own, and may read it
+    assert (own.factor, own.groups[0].options["factor"]) == (0.25, 0.5)
+    with pytest.raises(OptimizerError, match="LBFGS: 'max_iter' is an option of the groups"):
+        optim.LBFGS([x]).max_iter = 3
+
+
+def test_a_subclass_may_keep_an_option_as_its_attribute(T):
+    class Own(jt.Optimizer):
+        def __init__(self, params, *, k=1.0):
+            super().__init__(params, options={"k": k})
+            self.k = k
+
+        def update(self, p, g, lr, slots, *, k):
+            return p - self.k * g, {}
+
+    x = T([1.0], requires_grad=True)
+    own = Own([x], k=0.5)
+    own.step([T([1.0])])
+    assert (own.k, x.tolist()) == (0.5, [0.5])
+
+
+def test_an_option_that_is_an_array(T):
+    class Own(jt.Optimizer):
+        def __init__(self, params, *, mask=None):
+            super().__init__(params, options={"mask": mask})
+
+        def slots(self, p, *, mask):
+            return {"noise": jt.random.normal(p.shape).to(p.device)}
+
+        def update(self, p, g, lr, slots, *, mask):
+            return p - mask * g, slots
+
+    x = T([1.0, 2.0], requires_grad=True)
+    for mask in (T([0.0, 1.0]), np.array([0.0, 1.0])):
+        own = Own([x], mask=mask)
+        assert "mask=" in repr(own)
+    jt.random.seed(3)
+    expected = jt.random.uniform((2,)).tolist()
+    noise = own.groups[0].slots[0]["noise"].tolist()
+    jt.random.seed(3)
+    own.groups[0].options["mask"] = T([1.0, 1.0])  # makes slots anew to see whether others are needed
+    assert jt.random.uniform((2,)).tolist() == expected
+    assert own.groups[0].slots[0]["noise"].tolist() == noise
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import pickle
 import tracemalloc
@@ -616,8 +617,6 @@ def test_options_are_set_together(T):
 
 @pytest.mark.parametrize("way", ["pickle", "deepcopy", "copy"])
 def test_options_of_a_copy_are_checked_and_its_own(way, T):
-    import copy
-
     optimizer = optim.Adam([T([1.0, 2.0], requires_grad=True)], betas=(0.5, 0.5))
     made = {"pickle": lambda x: pickle.loads(pickle.dumps(x)), "deepcopy": copy.deepcopy, "copy": copy.copy}[way](
         optimizer
@@ -639,7 +638,68 @@ def test_an_optimizer_is_freed_at_once(T):
     alive, options = weakref.ref(optimizer), optimizer.groups[0].options
     del optimizer
     assert alive() is None
-    options["eps"] = 1.0  # of nobody
+    with pytest.raises(OptimizerError, match="the optimizer of these options is gone, so nothing can be set: eps"):
+        options["eps"] = 1.0
+    made = copy.copy(options)  # a dict of nobody
+    made["eps"] = 2.0
+    assert (options["eps"], made["eps"]) == (1e-8, 2.0)
+
+
+def test_a_copy_checks_options_when_the_original_is_gone(T):
+    optimizer = optim.Adam([T([1.0], requires_grad=True)])
+    made = copy.copy(optimizer)
+    del optimizer
+    with pytest.raises(OptimizerError, match="eps must be a number"):
+        made.groups[0].options["eps"] = -1
+    made.groups[0].options["amsgrad"] = True
+    assert "largest" in made.groups[0].slots[0]
+
+
+def test_dampening_set_later_dampens_the_next_step(T):
+    """-1, -2.4, -4.16 is PyTorch's; of a parameter that has not moved yet, the first velocity stays as it is."""
+    x, late = T([0.0], requires_grad=True), T([0.0], requires_grad=True)
+    optimizer = optim.SGD([x, late], lr=1.0, momentum=0.9)
+    g = T([1.0])
+    found = []
+    for i in range(3):
+        optimizer.step([g, None if i == 0 else g])
+        found.append((round(x.item(), 6), round(late.item(), 6)))
+        optimizer.groups[0].options["dampening"] = 0.5
+    assert found == [(-1.0, 0.0), (-2.4, -1.0), (-4.16, -2.4)]
+
+
+@pytest.mark.parametrize("way", ["kernel", "op"])
+@pytest.mark.parametrize(("name", "scale"), [("Adafactor", 1.0), ("LAMB", 1.0), ("Adafactor", 200.0), ("LAMB", 200.0)])
+def test_sums_of_squares_of_float16_do_not_overflow(name, scale, way):
+    """0.990234375 is PyTorch's Adafactor; 300 * 300 * 200**2 is 55,000 times the largest float16."""
+    x = jt.tensor(np.full((300, 300), scale, "float16"), requires_grad=True)
+    g = jt.tensor(np.ones((300, 300), "float16"))
+    optimizer = getattr(optim, name)([x], lr=0.01)
+    if way == "kernel":
+        optimizer.step([g])
+    else:
+        group = optimizer.groups[0]
+        with jt.no_grad():
+            new = type(optimizer).rule.op.forward(np, *(a.numpy() for a in (x, g, group.lr, *group.slots[0].values())))[
+                0
+            ]
+            jt.assign(x, jt.tensor(new))
+    assert x.dtype == jt.float16
+    assert np.unique(x.numpy()).tolist() == [0.990234375 if scale == 1.0 else 198.0]
+
+
+def test_muon_does_not_see_the_size_of_a_float16_gradient():
+    """4096 * 300 is no float16, and is the norm that it divides by."""
+    found = []
+    for size in (1.0, 4096.0):
+        x = jt.tensor(np.ones((300, 300), "float16"), requires_grad=True)
+        g = np.full((300, 300), size, "float16")
+        optim.Muon([x], lr=0.5).step([jt.tensor(g)])
+        group = optim.Muon([x], lr=0.5).groups[0]
+        new, _ = optim.Muon.rule.op.forward(np, np.ones_like(g), g, group.lr.numpy(), group.slots[0]["mean"].numpy())
+        found.append((x.tolist(), new.tolist()))
+    assert found[0] == found[1]
+    assert found[0][0] != np.ones((300, 300)).tolist() != found[0][1]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import copy
 import math
 import pickle
@@ -936,6 +937,36 @@ def test_using_is_the_default_generator_of_a_block(fresh):
     assert jt.random.default_generator() is outer
     with pytest.raises(RandomError, match=r"using\(\) takes a Generator, such as jt\.random\.Generator\(0\); got int"):
         jt.random.using(0)
+
+
+def test_using_ends_its_own_block(fresh):
+    """A generator function may leave its block after a later one began, or in another context."""
+
+    def held(g):
+        with jt.random.using(g):
+            while True:
+                yield
+
+    g, h, other = (jt.random.Generator(n) for n in (1, 2, 3))
+    inside = held(g)
+    next(inside)
+    with jt.random.using(h):
+        inside.close()
+        assert jt.random.default_generator() is h
+    assert jt.random.default_generator() not in (g, h)
+    inside = held(g)
+    next(inside)
+    contextvars.copy_context().run(inside.close)
+    assert jt.random.default_generator() is not g
+    block = jt.random.using(g)  # one object, nested and left in two threads
+    with block, jt.random.using(other), block:
+        thread = threading.Thread(target=block.__enter__)
+        thread.start()
+        thread.join()
+        block.__exit__()
+        assert jt.random.default_generator() is other
+        block.__enter__()
+    block.__exit__()
 
 
 def test_using_is_of_one_thread_or_task(fresh):

@@ -283,6 +283,67 @@ def test_a_refused_checkpoint_changes_nothing(part, tmp_path, backend):
         trainer.load_state_dict({"model": before["model"]})
 
 
+@pytest.mark.parametrize(
+    ("entry", "value", "expected"),
+    [
+        ("history", [1], "a list of dicts, one for each epoch"),
+        ("history", None, "a list of dicts, one for each epoch"),
+        ("epoch", "2", "a whole number from 0"),
+        ("step", None, "a whole number from 0"),
+        ("batch", 1.5, "a whole number from 0"),
+        ("first", True, "a whole number from 0"),
+        ("batch", -1, "a whole number from 0"),
+        ("running", 1, "True or False"),
+        ("exhausted", None, "True or False"),
+        ("stopped", 3, "a text, or None"),
+        ("model", None, "a dict of Tensors by their names"),
+        ("model", {"Linear_1.weight": 1}, "a dict of Tensors by their names"),
+    ],
+)
+def test_an_entry_of_another_type_changes_nothing(entry, value, expected, tmp_path, backend):
+    trainer = make(tmp_path, loggers=[], checkpoint=nn.Checkpoint(tmp_path / "run.ckpt"))
+    fit(trainer, backend, 1)
+    other = trainer.state_dict()
+    fit(trainer, backend, 1)
+    before = trainer.state_dict()
+    with pytest.raises(nn.TrainingError, match=f"the state's '{entry}' is .*; expected {expected}. Nothing was loaded"):
+        trainer.load_state_dict(other | {entry: value})
+    after = trainer.state_dict()
+    assert (bits(after), str(after)) == (bits(before), str(before))
+    with pytest.raises(nn.TrainingError, match="this is no state of a Trainer, but a NoneType"):
+        trainer.load_state_dict(None)
+
+
+def test_a_refused_load_does_not_touch_what_a_state_does_not_tell(backend):
+    """A loader's stopped epoch is over, and early stopping begins anew with the next fit."""
+
+    def stop(trainer, logs):
+        if trainer.step == 2:
+            trainer.stop("enough")
+
+    stopping, torn = nn.EarlyStopping("loss", patience=9), Torn()
+    trainer = nn.Trainer(
+        model,
+        nn.mse_loss,
+        optim.SGD,
+        callbacks=[nn.LambdaCallback(on_step_end=stop), stopping, torn],
+        progress=False,
+    )
+    data = loader(backend)
+    trainer.fit(data, epochs=1)
+    assert (data.epoch, data.position) == (0, 2)
+    state = trainer.state_dict()
+    state["callbacks"] |= {"Torn_1": {"value": 1}}
+    with pytest.raises(nn.TrainingError, match="the callbacks of the checkpoint does not fit"):
+        trainer.load_state_dict(state)
+    iter(data).close()
+    assert (data.epoch, data.position) == (1, 0)
+    assert stopping.best_epoch == 1
+    stopping.monitor.best = -1.0  # which no epoch would surpass
+    trainer.fit(data, epochs=1)
+    assert (stopping.best_epoch, stopping.waited) == (2, 0)
+
+
 def test_a_load_leaves_the_history_that_was_held(tmp_path, backend):
     trainer = make(tmp_path, loggers=[], checkpoint=nn.Checkpoint(tmp_path / "run.ckpt"))
     held = fit(trainer, backend, 1)

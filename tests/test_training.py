@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import copy
 import math
 import os
@@ -797,9 +798,10 @@ def test_a_trainer_made_wrongly_says_so(make, message):
         ),
         (
             lambda t, x: t.fit([(x, x), (x, x)], epochs=1),
-            r"a list of 2 items with arrays of shapes \(3, 1\), \(3, 1\): are they batches, or examples\? For batches, pass batch_size=None; for examples, nn\.data\.DataLoader",
+            r"a list of 2 items with arrays of shapes \(3, 1\), \(3, 1\): are they batches, or examples\? For batches, pass nn\.data\.DataLoader\(items, batch_size=None\); for examples, nn\.data\.DataLoader",
         ),
         (lambda t, x: t.fit((x, x), epochs=1, validation=[(x, x), (x, x)]), "are they batches, or examples"),
+        (lambda t, x: t.fit([None, None], epochs=1), "a list of 2 items without an array, a NoneType first: are they"),
     ],
 )
 def test_a_trainer_called_wrongly_says_so(fit, message):
@@ -1155,6 +1157,47 @@ def test_examples_and_batches_are_told_apart():
     rows = jt.ones((40, 3)), jt.ones((40, 1))
     assert sizes(rows, batch_size=None, validation=[(jt.ones((4, 3)), y)] * 2) == [32, 8, 4, 4]
     assert sizes((jt.ones((4, 3)), y), batch_size=3, validation=Plain()) == [3, 1, 10]
+
+
+class Numbered(Batches):
+    """A loader with a length and batches by number."""
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, i):
+        return list(self)[i]
+
+
+def test_what_iterates_by_itself_gives_batches():
+    batch = (jt.ones((4, 3)), jt.ones((4, 1)))
+    for loader in (Numbered(), collections.deque([batch] * 2)):
+        assert sizes(loader) == sizes(loader, batch_size=None) == [4, 4]
+        assert sizes((jt.ones((4, 3)), jt.ones((4, 1))), batch_size=3, validation=loader) == [3, 1, 4, 4]
+    trainer = quiet(params=nn.init(mlp, (None, 3)))
+    expected = trainer.evaluate([batch])
+    assert trainer.evaluate(Numbered()) == trainer.evaluate(collections.deque([batch] * 2)) == expected
+    assert trainer.predict(collections.deque([batch[0]] * 2)).shape == (8, 1)
+
+
+def test_a_data_set_may_hold_batches():
+    batch = (jt.ones((4, 3)), jt.ones((4, 1)))
+
+    class Held(nn.data.Dataset):
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, i):
+            return batch
+
+    class Bare:
+        __len__, __getitem__ = Held.__len__, Held.__getitem__
+
+    for held in (Held(), Bare(), nn.data.DataLoader([batch] * 2, batch_size=None)):
+        assert sizes(held, batch_size=None) == [4, 4]
+        rows = jt.ones((4, 3)), jt.ones((4, 1))
+        assert sizes(rows, batch_size=None, validation=held) == [4, 4, 4]
+    assert sizes(rows, batch_size=3, validation=held) == [3, 1, 4, 4]
 
 
 def test_examples_are_shuffled_and_measured():

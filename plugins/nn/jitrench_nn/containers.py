@@ -5,16 +5,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
+from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, Sequence, ValuesView
 from typing import Any, overload
 
 import jitrench_core as jt
 from jitrench_core import Layer
-from jitrench_core.layer import LayerError
+from jitrench_core.layer import LayerError, arrange
+
+
+def _numbered(parts: Iterable[Any], first: int = 0) -> dict[str, Any]:
+    """Parts by the names that places give them, from ``first``."""
+    return {str(i): part for i, part in enumerate(parts, first)}
+
+
+def _check_layer(holder: Layer, layer: Any) -> None:
+    if not isinstance(layer, Layer):
+        raise LayerError(f"{type(holder).__name__} holds layers; got a {type(layer).__name__} {layer!r:.60}")
 
 
 class ModuleList(Layer):
     """A list of layers, whose names are ``"0"``, ``"1"`` and so on. It is not called itself.
+
+    ``append``, ``extend``, ``insert`` and ``del`` are a list's; names stay places.
 
     >>> import jitrench_nn as nn
     >>> class Net(nn.Module):
@@ -33,18 +45,29 @@ class ModuleList(Layer):
         super().__init__(name=name)
         self.extend(layers)
 
+    def _arrange(self, layers: list[Layer]) -> None:
+        """Hold these, in this order."""
+        for layer in layers:
+            _check_layer(self, layer)
+        arrange(self, _numbered(layers), _numbered(self))
+
     def append(self, layer: Layer) -> ModuleList:
         """Add a layer at the end. Returns the list."""
-        if not isinstance(layer, Layer):
-            raise LayerError(f"{type(self).__name__} holds layers; got a {type(layer).__name__} {layer!r:.60}")
-        setattr(self, str(len(self)), layer)
-        return self
+        return self.extend([layer])
 
     def extend(self, layers: Iterable[Layer]) -> ModuleList:
         """Add layers at the end. Returns the list."""
-        for layer in layers:
-            self.append(layer)
+        more = list(layers)
+        for layer in more:
+            _check_layer(self, layer)
+        arrange(self, _numbered(more, len(self)), ())
         return self
+
+    def insert(self, i: int, layer: Layer) -> None:
+        """Add a layer before place ``i``, as ``list.insert`` does."""
+        layers = list(self)
+        layers.insert(i, layer)
+        self._arrange(layers)
 
     def __len__(self) -> int:
         return sum(key.isdecimal() for key in vars(self))
@@ -60,9 +83,14 @@ class ModuleList(Layer):
         return type(self)(list(self)[i]) if isinstance(i, slice) else list(self)[i]
 
     def __setitem__(self, i: int, layer: Layer) -> None:
-        if not isinstance(layer, Layer):
-            raise LayerError(f"{type(self).__name__} holds layers; got a {type(layer).__name__} {layer!r:.60}")
-        setattr(self, str(range(len(self))[i]), layer)
+        layers = list(self)
+        layers[i] = layer
+        self._arrange(layers)
+
+    def __delitem__(self, i: int | slice) -> None:
+        layers = list(self)
+        del layers[i]
+        self._arrange(layers)
 
     def extra_repr(self) -> str:
         return ""
@@ -91,10 +119,10 @@ class ModuleDict(Layer):
     """
 
     def __init__(
-        self, layers: Mapping[str, Layer] | Iterable[tuple[str, Layer]] = (), *, name: str | None = None
+        self, layers: Mapping[str, Layer] | Iterable[tuple[str, Layer]] | None = None, *, name: str | None = None
     ) -> None:
         super().__init__(name=name)
-        self.update(layers)
+        self.update(() if layers is None else layers)
 
     def update(self, layers: Mapping[str, Layer] | Iterable[tuple[str, Layer]]) -> None:
         """Put layers in."""
@@ -108,9 +136,9 @@ class ModuleDict(Layer):
         return self._held()[key]
 
     def __setitem__(self, key: str, layer: Layer) -> None:
-        if not isinstance(layer, Layer):
-            raise LayerError(f"{type(self).__name__} holds layers; got a {type(layer).__name__} {layer!r:.60}")
-        setattr(self, _name(self, key, self._held()), layer)
+        _check_layer(self, layer)
+        held = self._held()
+        arrange(self, {**held, _name(self, key, held): layer}, held)
 
     def __delitem__(self, key: str) -> None:
         self[key]
@@ -162,7 +190,7 @@ class Sequential(Layer):
 
     def __init__(self, *parts: Callable[..., Any] | Mapping[str, Callable[..., Any]], name: str | None = None) -> None:
         super().__init__(name=name)
-        self.parts: list[str] = []
+        self._parts: list[str] = []
         if len(parts) == 1 and isinstance(parts[0], Mapping):
             named = list(parts[0].items())
             for i, (key, _) in enumerate(named):
@@ -189,15 +217,12 @@ class Sequential(Layer):
                 raise LayerError(
                     f"Sequential(*layers): part {i} is {part!r:.60}; expected a layer, or a function of a Tensor{hint}"
                 )
-        keys = [str(i) if str(key).isdecimal() else _name(self, key, self.parts) for i, (key, _) in enumerate(parts)]
-        for key in self.parts:
-            delattr(self, key)
-        self.parts = keys
-        for key, (_, part) in zip(keys, parts, strict=True):
-            setattr(self, key, part)
+        keys = [str(i) if str(key).isdecimal() else _name(self, key, self._parts) for i, (key, _) in enumerate(parts)]
+        arrange(self, dict(zip(keys, (part for _, part in parts), strict=True)), self._parts)
+        self._parts = keys
 
     def _items(self) -> list[tuple[str, Any]]:
-        return [(key, vars(self)[key]) for key in self.parts]
+        return [(key, vars(self)[key]) for key in self._parts]
 
     def append(self, part: Callable[..., Any]) -> Sequential:
         """Add a part at the end. Returns the layer."""
@@ -217,18 +242,20 @@ class Sequential(Layer):
 
     def forward(self, x: Any) -> Any:
         mine = vars(self)
-        for key in self.parts:
+        for key in self._parts:
             x = mine[key](x)
         return x
 
     def __len__(self) -> int:
-        return len(self.parts)
+        return len(self._parts)
 
     def __iter__(self) -> Iterator[Callable[..., Any]]:
         return iter([part for _, part in self._items()])
 
-    def __getitem__(self, i: int | slice) -> Any:
+    def __getitem__(self, i: int | slice | str) -> Any:
         items = self._items()
+        if isinstance(i, str):
+            return dict(items)[i]
         if not isinstance(i, slice):
             return items[i][1]
         part = Sequential()
@@ -249,13 +276,16 @@ class Sequential(Layer):
         return ""
 
 
-def _leaf(value: Any) -> jt.Tensor:
-    """A parameter: a Tensor that requires a gradient, or one made of a value."""
-    return value if isinstance(value, jt.Tensor) and value.requires_grad else Parameter(value)
+def _leaf(value: Any, held: Iterable[jt.Tensor] = ()) -> jt.Tensor:
+    """A parameter: a leaf that requires a gradient, or one that is ``held`` already, frozen or not; else one made of a value."""
+    leaf = isinstance(value, jt.Tensor) and value.requires_grad and value.is_leaf
+    return value if leaf or any(value is p for p in held) else Parameter(value)
 
 
 class ParameterDict(Layer):
-    """Parameters by name: leaf Tensors, or values of which ``Parameter`` makes one. It is not called itself.
+    """Parameters by name: leaf Tensors that require a gradient, or values of which ``Parameter`` makes one. It is not called itself.
+
+    A computed Tensor is such a value, too, and one that requires no gradient. To freeze a parameter, set ``requires_grad`` of the one held.
 
     Raises ``LayerError`` for a name that is no str without dots, or that every ``ParameterDict`` has.
 
@@ -264,59 +294,71 @@ class ParameterDict(Layer):
     [('low', (2,)), ('high', ())]
     """
 
-    def __init__(self, values: Mapping[str, Any] | Iterable[tuple[str, Any]] = (), *, name: str | None = None) -> None:
+    def __init__(
+        self, values: Mapping[str, Any] | Iterable[tuple[str, Any]] | None = None, *, name: str | None = None
+    ) -> None:
         super().__init__(name=name)
-        self.held: list[str] = []
-        self.update(values)
+        self._held: list[str] = []
+        self.update(() if values is None else values)
 
     def update(self, values: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> None:
-        """Put parameters in."""
+        """Put parameters in; those of another ``ParameterDict`` are shared, also frozen ones."""
+        shared = values.values() if isinstance(values, ParameterDict) else []
         for key, value in dict(values).items():
-            self[key] = value
+            self._put(key, _leaf(value, [*self.values(), *shared]))
+
+    def _put(self, key: str, p: jt.Tensor) -> None:
+        """Hold ``p``."""
+        held = dict(self.items())
+        parts = {**held, _name(self, key, held): p}
+        arrange(self, parts, held)
+        self._held = list(parts)
 
     def __getitem__(self, key: str) -> jt.Tensor:
-        if key not in self.held:
+        if key not in self._held:
             raise KeyError(key)
         value: jt.Tensor = getattr(self, key)
         return value
 
     def __setitem__(self, key: str, value: Any) -> None:
-        setattr(self, _name(self, key, self.held), _leaf(value))
-        if key not in self.held:
-            self.held = [*self.held, key]
+        self.update({key: value})
 
     def __delitem__(self, key: str) -> None:
         self[key]
         delattr(self, key)
-        self.held = [k for k in self.held if k != key]
+        self._held = [k for k in self._held if k != key]
 
     def __contains__(self, key: object) -> bool:
-        return key in self.held
+        return key in self._held
 
     def __len__(self) -> int:
-        return len(self.held)
+        return len(self._held)
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(list(self.held))
+        return iter(list(self._held))
 
     def keys(self) -> list[str]:
         """The names."""
-        return list(self.held)
+        return list(self._held)
 
     def values(self) -> list[jt.Tensor]:
         """The parameters."""
-        return [self[key] for key in self.held]
+        return [self[key] for key in self._held]
 
     def items(self) -> list[tuple[str, jt.Tensor]]:
         """Names and parameters."""
-        return [(key, self[key]) for key in self.held]
+        return [(key, self[key]) for key in self._held]
 
     def extra_repr(self) -> str:
-        return ", ".join(f"{key}: {self[key].shape}" for key in self.held)
+        return ", ".join(f"{key}: {self[key].shape}" for key in self._held)
 
 
 class ParameterList(Layer):
-    """A list of parameters, whose names are ``"0"``, ``"1"`` and so on: leaf Tensors, or values of which ``Parameter`` makes one.
+    """A list of parameters, whose names are ``"0"``, ``"1"`` and so on.
+
+    They are leaf Tensors that require a gradient, or values of which ``Parameter`` makes one: a computed Tensor is such a value, too, and one
+    that requires no gradient. To freeze a parameter, set ``requires_grad`` of the one held. ``append``, ``extend``, ``insert`` and
+    ``del`` are a list's; names stay places.
 
     >>> levels = ParameterList([jt.ones(2), 3.0])
     >>> levels[1], len(levels)
@@ -325,33 +367,60 @@ class ParameterList(Layer):
 
     def __init__(self, values: Iterable[Any] = (), *, name: str | None = None) -> None:
         super().__init__(name=name)
-        self.length = 0
+        self._length = 0
         self.extend(values)
+
+    def _arrange(self, values: Sequence[Any], shared: Iterable[jt.Tensor] = ()) -> None:
+        """Hold these, in this order."""
+        mine = list(self)
+        arrange(self, _numbered([_leaf(value, [*mine, *shared]) for value in values]), _numbered(mine))
+        self._length = len(values)
 
     def append(self, value: Any) -> ParameterList:
         """Add a parameter at the end. Returns the list."""
-        setattr(self, str(self.length), _leaf(value))
-        self.length += 1
-        return self
+        return self.extend([value])
 
     def extend(self, values: Iterable[Any]) -> ParameterList:
-        """Add parameters at the end. Returns the list."""
-        for value in values:
-            self.append(value)
+        """Add parameters at the end; those of another ``ParameterList`` are shared, also frozen ones. Returns the list."""
+        shared = values if isinstance(values, ParameterList) else ()
+        more = [_leaf(value, shared) for value in values]
+        arrange(self, _numbered(more, self._length), ())
+        self._length += len(more)
         return self
 
+    def insert(self, i: int, value: Any) -> None:
+        """Add a parameter before place ``i``, as ``list.insert`` does."""
+        values: list[Any] = list(self)
+        values.insert(i, value)
+        self._arrange(values)
+
     def __len__(self) -> int:
-        return self.length
+        return self._length
 
     def __iter__(self) -> Iterator[jt.Tensor]:
-        return iter([self[i] for i in range(self.length)])
+        return iter([getattr(self, str(i)) for i in range(self._length)])
 
-    def __getitem__(self, i: int) -> jt.Tensor:
-        value: jt.Tensor = getattr(self, str(range(self.length)[i]))
-        return value
+    @overload
+    def __getitem__(self, i: int) -> jt.Tensor: ...
+    @overload
+    def __getitem__(self, i: slice) -> ParameterList: ...
+    def __getitem__(self, i: int | slice) -> jt.Tensor | ParameterList:
+        values = list(self)
+        if not isinstance(i, slice):
+            return values[i]
+        part = ParameterList()
+        part._arrange(values[i], values)
+        return part
 
     def __setitem__(self, i: int, value: Any) -> None:
-        setattr(self, str(range(self.length)[i]), _leaf(value))
+        values: list[Any] = list(self)
+        values[i] = value
+        self._arrange(values)
+
+    def __delitem__(self, i: int | slice) -> None:
+        values = list(self)
+        del values[i]
+        self._arrange(values)
 
     def extra_repr(self) -> str:
         return ", ".join(f"{i}: {p.shape}" for i, p in enumerate(self))

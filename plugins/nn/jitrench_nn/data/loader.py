@@ -24,7 +24,7 @@ _PATIENCE = 5.0
 class DataLoader:
     """Iterates over a data set in batches: nested containers of Tensors, which are constants.
 
-    ``dataset`` is anything with ``__len__`` and ``__getitem__``. ``collate`` makes a batch of a list of examples (None: ``nn.data.collate``, or
+    ``dataset`` is anything with ``__len__`` and ``__getitem__``; with ``batch_size=None`` each of its items is a batch already. ``collate`` makes a batch of a list of examples (None: ``nn.data.collate``, or
     the data set's own ``take``, which does not go example by example). ``transform`` is called on each batch; where it has a parameter
     ``generator`` it gets one of its own, so that augmentations come back, too, after a resume. What draws from the default generator of
     ``jt.random`` while a batch is made (data set, ``collate``, ``transform``) draws from one of the loader's seed, the epoch and the batch's number: the
@@ -54,7 +54,7 @@ class DataLoader:
     def __init__(
         self,
         dataset: Any,
-        batch_size: int = 1,
+        batch_size: int | None = 1,
         shuffle: bool = False,
         *,
         seed: int | jt.random.Generator | None = 0,
@@ -65,12 +65,16 @@ class DataLoader:
         device: Any = None,
     ) -> None:
         self.dataset = check_dataset(dataset, "DataLoader(dataset, batch_size)")
-        self.batch_size = _int("batch_size", batch_size, 1)
+        self.batch_size = None if batch_size is None else _int("batch_size", batch_size, 1)
         self.prefetch = _int("prefetch", prefetch, 0)
         self.shuffle, self.drop_last = _flag("shuffle", shuffle), _flag("drop_last", drop_last)
         for name, f in (("collate", collate), ("transform", transform)):
             if f is not None and not callable(f):
                 raise DataError(f"DataLoader(): {name} must be a function of a batch; got {type(f).__name__}")
+        if batch_size is None and (collate is not None or drop_last):
+            raise DataError(
+                "DataLoader(): with batch_size=None the items are batches, so leave out collate and drop_last"
+            )
         self.collate, self.transform = collate, transform
         self.device = None if device is None else jt.device(device)
         if isinstance(seed, jt.random.Generator):
@@ -91,8 +95,8 @@ class DataLoader:
 
     def __len__(self) -> int:
         """The number of batches in an epoch."""
-        n = len(self.dataset)
-        return n // self.batch_size if self.drop_last else -(-n // self.batch_size)
+        n, size = len(self.dataset), self.batch_size or 1
+        return n // size if self.drop_last else -(-n // size)
 
     def __repr__(self) -> str:
         return (
@@ -164,23 +168,27 @@ class DataLoader:
 
     def _batches(self, epoch: int, position: int) -> Iterator[Any]:
         """The batches of an epoch from ``position`` on. It refers to nothing that the thread must not keep alive."""
-        n, size = len(self.dataset), self.batch_size
+        n, size = len(self.dataset), self.batch_size or 1
         if self.shuffle and position < len(self):
             order: Any = _generator(self.seed, epoch, 0, None).permutation(n).numpy()
         else:
             order = range(n)
         takes_generator = self.transform is not None and has_generator(self.transform)
         default = jt.random.Generator(self.seed)
-        counter = default.state()["counter"]
+        key, counter = default.state().values()
+        own = key.detach()
         for i in range(position, len(self)):
             with jt.no_grad(), jt.random.using(default):
-                # The 1 keeps it apart from the stream that a transform gets as generator=; a new Generator would take 40 us.
+                # A transform may have called jt.random.seed(). The 1 keeps it apart from the stream that a transform gets as generator=; a new Generator would take 40 us.
+                jt.assign(key, own)
                 jt.assign(counter, jt.tensor([0, 1, i + 1, epoch + 1], dtype="uint64", device=default.device))
                 batch = self._batch(order[i * size : (i + 1) * size], epoch, i, takes_generator)
             yield batch
 
     def _batch(self, indices: Any, epoch: int, i: int, takes_generator: bool) -> Any:
-        if self.collate is None:
+        if self.batch_size is None:
+            batch = self.dataset[int(indices[0])]
+        elif self.collate is None:
             batch = take(self.dataset, indices)
         else:
             batch = self.collate([self.dataset[int(k)] for k in indices])

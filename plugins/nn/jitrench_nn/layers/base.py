@@ -51,12 +51,13 @@ class OptionError(LayerError, TypeError):
 class _Explained(Layer):
     """A layer that says what is wrong with an argument that its ``__init__`` does not have, before Python does (1 us)."""
 
-    def __new__(cls, *args: Any, **options: Any) -> Self:
+    def __new__(cls, /, *args: Any, **options: Any) -> Self:
         code: Any = getattr(cls.__init__, "__code__", None)
         if options and code is not None and not code.co_flags & CO_VARKEYWORDS:
             known = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
-            for name in options.keys() - set(known):
-                raise OptionError(f"{cls.__name__} has no option {name!r}{_instead(name, known)}")
+            for name in options:
+                if name not in known:
+                    raise OptionError(f"{cls.__name__} has no option {name!r}{_instead(name, known)}")
         if args and code is not None and len(args) >= code.co_argcount and not code.co_flags & CO_VARARGS:
             taken = ", ".join(code.co_varnames[1 : code.co_argcount]) or "nothing"
             raise OptionError(f"{cls.__name__} takes {taken} by position, and all else by keyword; got {len(args)}")
@@ -67,8 +68,9 @@ def _instead(name: str, known: tuple[str, ...]) -> str:
     """What to write instead of an option that is not there."""
     from difflib import get_close_matches
 
-    if name in _INSTEAD:
-        return f": {_INSTEAD[name]}"
+    hint = _INSTEAD.get(name, "write =")
+    if not hint.startswith("write ") or hint.removeprefix("write ").rstrip("=") in known:
+        return f": {hint}"
     near = get_close_matches(name, known)
     return f". Did you mean {near[0]!r}?" if near else f"; it has {', '.join(known)}"
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from numbers import Integral
-from typing import ClassVar
+from numbers import Integral, Real
+from typing import Any, ClassVar
 
 import jitrench_core as jt
+from jitrench_core.layer import LayerError
 
-from .base import Configured, check_number, refuse
+from .base import Configured, refuse
 from .conv import SHAPES
 
 Ints = tuple[int, ...]
@@ -47,8 +48,10 @@ class _Pad(Configured):
 class _ConstantPad(_Pad):
     def __init__(self, padding: int | Ints, value: float, *, name: str | None = None) -> None:
         super().__init__(padding, name=name)
-        check_number(type(self).__name__, "value", value, "a number", low=float("-inf"))
-        self.value = value
+        given: Any = value
+        if isinstance(given, bool) or not isinstance(given, Real):
+            raise LayerError(f"{type(self).__name__}(value): expected a number; got {given!r:.60}")
+        self.value = given if isinstance(given, (int, float)) else float(given)
 
 
 class ConstantPad1d(_ConstantPad):

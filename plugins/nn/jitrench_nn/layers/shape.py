@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any
 
 import jitrench_core as jt
@@ -11,7 +12,7 @@ from jitrench_core.layer import LayerError
 
 from .. import functional as F
 from ..ops.interpolate import MODES
-from ..ops.windows import lengths
+from ..ops.windows import lengths, pairs
 from .base import Configured, check_size
 
 
@@ -53,8 +54,12 @@ class Unflatten(Configured):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not isinstance(self.shape, (tuple, list)) or not all(type(n) is int for n in self.shape):
-            raise LayerError(f"Unflatten(shape=): expected a tuple of ints, got {self.shape!r:.60}")
+        given: Any = self.shape
+        if not isinstance(given, (tuple, list)) or any(
+            isinstance(n, bool) or not isinstance(n, Integral) for n in given
+        ):
+            raise LayerError(f"Unflatten(shape=): expected a tuple of ints, got {given!r:.60}")
+        self.shape = tuple(map(int, given))
 
     def forward(self, x: jt.Tensor) -> jt.Tensor:
         axis = self.axis + x.ndim if self.axis < 0 else self.axis
@@ -120,6 +125,9 @@ class PixelUnshuffle(Configured):
 class Upsample(Configured):
     """x (N, C, *lengths) with other lengths, ``size`` or ``scale_factor`` times its own: ``functional.interpolate``.
 
+    A ``scale_factor`` is also the distance of the elements, even where it leaves the length as it is: 3 elements times 1.3 are 3 others
+    in the linear modes, of which PyTorch makes a copy on some devices.
+
     Raises ``LayerError`` for options that cannot be, and what ``interpolate`` raises.
 
     >>> Upsample(scale_factor=2)(jt.tensor([[[1.0, 2.0]]]))
@@ -139,7 +147,29 @@ class Upsample(Configured):
                 f"Upsample takes either size or scale_factor; got size={self.size!r:.60}, scale_factor={self.scale_factor!r:.60}"
             )
         if self.mode not in MODES:
-            raise LayerError(f"Upsample(mode=): expected one of {', '.join(map(repr, MODES))}; got {self.mode!r:.60}")
+            hint = (
+                ": its means are AdaptiveAvgPool1d, AdaptiveAvgPool2d and AdaptiveAvgPool3d"
+                if self.mode == "area"
+                else ""
+            )
+            raise LayerError(
+                f"Upsample(mode=): expected one of {', '.join(map(repr, MODES))}; got {self.mode!r:.60}{hint}"
+            )
+        if self.align_corners is not None and self.mode.startswith("nearest"):
+            raise LayerError(
+                f"Upsample(align_corners=): it is for the linear modes and 'bicubic'; got {self.align_corners!r:.60} for {self.mode!r}"
+            )
+        option, kind, what = (
+            ("size", Integral, "an int") if self.scale_factor is None else ("scale_factor", Real, "a number")
+        )
+        given = getattr(self, option)
+        many = given if isinstance(given, (tuple, list)) else (given,)
+        if any(isinstance(n, bool) or not isinstance(n, kind) or not 0 < n < math.inf for n in many):
+            raise LayerError(
+                f"Upsample({option}=): expected {what} above 0, or a tuple of them, one per length; got {given!r:.60}"
+            )
+        plain = tuple(n if isinstance(n, (int, float)) else n.item() for n in many)  # NumPy's
+        setattr(self, option, plain if many is given else plain[0])
 
     def forward(self, x: jt.Tensor) -> jt.Tensor:
         return F.interpolate(
@@ -153,7 +183,9 @@ class _Windows(Configured):
     def hold(self, **options: Any) -> None:
         for option, value in options.items():
             n = len(value) if isinstance(value, (tuple, list)) else 1
-            if option != "padding":
+            if option == "padding":
+                pairs(type(self).__name__, value, n)
+            else:
                 lengths(type(self).__name__, option, value, n)
             setattr(self, option, value)
 

@@ -11,9 +11,9 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, final
+from typing import Any, Never, final
 
 import jitrench_core as jt
 from jitrench_core.transforms.tree import flatten, names
@@ -169,10 +169,11 @@ class Trainer:
     ) -> History:
         """Train for ``epochs`` passes over ``data``, a loader, a data set or a tuple of arrays, and measure on ``validation`` after each.
 
-        A loader is anything that gives batches each time it is iterated. Of arrays, and of a data set, which is an object with ``__len__`` and
-        ``__getitem__``, one is made, with ``batch_size`` and ``shuffle``. A list holds examples, or else batches: one item
-        alone is a batch; where the first of several holds a number, they are examples; items of different shapes are batches; and where
-        it could be both, ``batch_size=None`` says that lists hold batches.
+        A loader is anything that gives batches each time it is iterated. Of arrays, and of a data set, which is a ``Dataset``, or an object
+        with ``__len__`` and ``__getitem__`` but no ``__iter__``, one is made, with ``batch_size`` and ``shuffle``. A list holds examples, or
+        else batches: one item alone is a batch; where the first of several holds a number, they are examples; items of different shapes are
+        batches; and where it could be both, ``DataLoader(items, batch_size=None)`` holds batches. ``batch_size=None`` says so of the lists
+        and the data sets given here.
 
         A second call trains on, with the same history. ``resume=True`` goes on from the checkpoint's file, where there is one, at the very
         batch: the weights become those of a training that was never interrupted, and ``epochs`` counts from where that began.
@@ -194,7 +195,7 @@ class Trainer:
             if path is not None and not path.parent.is_dir():
                 raise TrainingError(f"Checkpoint: the folder {str(path.parent)!r} does not exist; create it first")
         batched = batch_size is None
-        loader = self._loader = self._as_loader(data, 32 if batch_size is None else batch_size, shuffle, batched)
+        loader = self._loader = self._as_loader(data, 32 if batched else batch_size, shuffle, batched)
         self._validation = None if validation is None else self._as_loader(validation, 256, False, batched)
         self._prepare(loader)
         self.optimizer.zero_grad()
@@ -234,7 +235,7 @@ class Trainer:
         No gradient is taken, and dropout and the like are off.
         """
         batched = batch_size is None
-        loader = self._as_loader(data, 256 if batch_size is None else batch_size, False, batched, "evaluate")
+        loader = self._as_loader(data, 256 if batched else batch_size, False, batched, "evaluate")
         if self.training and self.batch and loader is self._loader and hasattr(loader, "state_dict"):
             raise TrainingError(
                 "evaluate(): this loader is in the middle of the training's epoch, and would lose its place: make another one"
@@ -247,10 +248,10 @@ class Trainer:
 
         A list holds batches, as ``[inputs]``. Raises ``TrainingError`` where there are targets, too.
         """
-        from ..data import DataLoader, Dataset
+        from ..data import DataLoader
 
         batch_size = whole("predict", "batch_size", batch_size)
-        if isinstance(data, Dataset) or _is_dataset(data):
+        if _is_dataset(data):
             data = DataLoader(data, batch_size, device=self.device)
         if isinstance(data, (dict, str, bytes)) or not (hasattr(data, "shape") or hasattr(data, "__iter__")):
             raise TrainingError(
@@ -292,7 +293,7 @@ class Trainer:
 
     def stop(self, reason: str = "stopped by a callback") -> None:
         """End the training after the step, or the epoch, that runs; for callbacks."""
-        self.stopped = reason
+        self.stopped = str(reason)
 
     def tell(self, text: str) -> None:
         """Show a line with the progress; nothing with ``progress=False``. For callbacks."""
@@ -361,8 +362,11 @@ class Trainer:
         """
         self._need_parameters()
         before = self.state_dict()
+        if not isinstance(state, Mapping):
+            raise TrainingError(f"this is no state of a Trainer, but a {type(state).__name__}")
         if missing := [name for name in before if name not in state and name != "running"]:
             raise TrainingError(f"this is no state of a Trainer: {', '.join(map(repr, missing))} is missing")
+        _check_plain(state)
         loader = self._loader
         if loader is not None and (state["loader"] is None) == hasattr(loader, "load_state_dict"):
             kinds = [
@@ -381,14 +385,22 @@ class Trainer:
                     f"{'with' if state[name] is None else 'without'} one: make it as it was"
                 )
         loads = self._loads()
+        # What a state does not tell, such as that an epoch of the loader has begun.
+        restored = [x for x in (loader, self._validation, *self._named_callbacks().values()) if hasattr(x, "__dict__")]
+        held = [dict(vars(x)) for x in restored]
         done: list[str] = []
         try:
             for name, load in loads.items():
                 done.append(name)
                 load(state[name])
         except BaseException as e:
-            for name in done:
-                loads[name](before[name])
+            try:
+                for name in done:
+                    loads[name](before[name])
+            finally:
+                for x, attributes in zip(restored, held, strict=True):
+                    vars(x).clear()
+                    vars(x).update(attributes)
             if not isinstance(e, Exception):
                 raise
             why = str(e).rstrip(".")
@@ -468,9 +480,9 @@ class Trainer:
 
     # -- before the first step ------------------------------------------------------------------------------------------
 
-    def _as_loader(self, data: Any, batch_size: int, shuffle: bool, batched: bool, who: str = "fit") -> Any:
-        """A loader of what a user gave; with ``batched``, a list holds batches."""
-        from ..data import ArrayDataset, DataLoader, Dataset
+    def _as_loader(self, data: Any, batch_size: Any, shuffle: bool, batched: bool, who: str = "fit") -> Any:
+        """A loader of what a user gave; with ``batched``, a list or a data set holds batches."""
+        from ..data import ArrayDataset, DataLoader
 
         dataset: Any = None
         several = isinstance(data, (tuple, list))
@@ -483,8 +495,8 @@ class Trainer:
             raise TrainingError(
                 f"the data is a {type(data).__name__}; expected (input, target), a data set, or a loader of batches"
             )
-        elif isinstance(data, Dataset) or (_is_dataset(data) and not (batched and hasattr(data, "__iter__"))):
-            dataset = data
+        elif _is_dataset(data):
+            dataset, batch_size = data, None if batched else batch_size
         elif several and not batched and _are_examples(data):
             dataset = list(data)
         if dataset is not None:
@@ -1072,9 +1084,11 @@ def _check_class(name: str, made: Any, of: str) -> None:
 
 
 def _is_dataset(x: Any) -> bool:
-    """Whether it has a length and examples by number; a list, which may hold batches, is another matter."""
+    """Whether it has a length and examples by number; what says itself how it is iterated is a loader."""
+    from ..data import Dataset
+
     has_items = hasattr(x, "__len__") and hasattr(x, "__getitem__")
-    return has_items and not (isinstance(x, (tuple, list, dict, str, bytes)) or hasattr(x, "shape"))
+    return isinstance(x, Dataset) or (has_items and not (hasattr(x, "__iter__") or hasattr(x, "shape")))
 
 
 def _are_examples(items: Any) -> bool:
@@ -1092,10 +1106,36 @@ def _are_examples(items: Any) -> bool:
         return True
     if any(_shapes(x) != first for x in items[1:]):
         return False
-    raise TrainingError(
-        f"the data is a list of {len(items)} items with arrays of shapes {', '.join(map(str, first))}: are they batches, or examples? For "
-        f"batches, pass batch_size=None; for examples, nn.data.DataLoader(items, batch_size=32, shuffle=True)"
+    told = (
+        f"with arrays of shapes {', '.join(map(str, first))}"
+        if first
+        else f"without an array, a {type(items[0]).__name__} first"
     )
+    raise TrainingError(
+        f"the data is a list of {len(items)} items {told}: are they batches, or examples? For batches, pass "
+        f"nn.data.DataLoader(items, batch_size=None); for examples, nn.data.DataLoader(items, batch_size=32, shuffle=True)"
+    )
+
+
+def _check_plain(state: Mapping[str, Any]) -> None:
+    """``TrainingError`` for an entry of a state that is not what ``state_dict`` puts there."""
+
+    def refuse(name: str, expected: str) -> Never:
+        raise TrainingError(f"the state's {name!r} is {state[name]!r:.60}; expected {expected}. Nothing was loaded.")
+
+    for name in ("epoch", "step", "batch", "first"):
+        if type(state[name]) is not int or state[name] < 0:
+            refuse(name, "a whole number from 0")
+    for name in ("running", "exhausted"):
+        if type(state.get(name, False)) is not bool:
+            refuse(name, "True or False")
+    if not isinstance(state["stopped"], (str, type(None))):
+        refuse("stopped", "a text, or None")
+    if not isinstance(state["model"], Mapping) or any(type(x) is not jt.Tensor for x in state["model"].values()):
+        refuse("model", "a dict of Tensors by their names")
+    rows = state["history"]
+    if not isinstance(rows, (list, tuple)) or not all(isinstance(row, Mapping) for row in rows):
+        refuse("history", "a list of dicts, one for each epoch")
 
 
 def _is_number(x: Any) -> bool:

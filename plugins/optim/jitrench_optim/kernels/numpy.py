@@ -105,7 +105,18 @@ def square_of(x: Any) -> float:
     """The sum of squares, added up in float64 from block to block."""
     flat, length = x.reshape(-1), BLOCK // x.itemsize
     parts = (flat[start : start + length] for start in range(0, flat.size, length))
-    return float(sum(float(np.vdot(part, part)) for part in parts))
+    return float(sum(map(squared, parts)))
+
+
+def squared(x: Any) -> float:
+    """The sum of squares of one block."""
+    x = x.astype(for_sums(x), copy=False)
+    return float(np.vdot(x, x))
+
+
+def for_sums(x: Any) -> Any:
+    """The dtype of sums of squares: float32 where x has float16, which ends at 65504."""
+    return np.float32 if x.itemsize < 4 else x.dtype
 
 
 # -- SGD --------------------------------------------------------------------------------------------------------------
@@ -260,8 +271,8 @@ def _lamb_averages(given: Any, g: Any, x: Any, m: Any, v: Any, t: Any = None, u:
     np.multiply(v, beta2, v)
     np.add(v, np.multiply(t, rest2, t), v)
     u = _lamb_moves(numbers, x, m, v, t, u)
-    squares[0] += float(np.vdot(x, x))
-    squares[1] += float(np.vdot(u, u))
+    squares[0] += squared(x)
+    squares[1] += squared(u)
 
 
 def _lamb_moves(numbers: Any, x: Any, m: Any, v: Any, t: Any, u: Any) -> Any:
@@ -348,14 +359,15 @@ def _tiles(grad: Any, p: Any, *parts: Any) -> Iterator[tuple[Any, ...]]:
 def _adafactor_means(grad: Any, rows: Any, columns: Any, weight: Any) -> Any:
     """Move rows and columns on to the mean squares of the gradient; the mean of the rows."""
     high, wide = grad.shape[-2:]
+    sums = for_sums(grad)
     of_row, of_column = (weight.dtype.type(weight / max(1, count)) for count in (wide, high))
     np.multiply(rows, 1 - weight, rows)
     np.multiply(columns, 1 - weight, columns)
     for g, _, t, r, c, _ in _tiles(grad, grad, rows, columns, rows):
         np.multiply(g, g, t)
-        np.add(r, np.sum(t, axis=1, keepdims=True) * of_row, r)
-        np.add(c, np.sum(t, axis=0, keepdims=True) * of_column, c)
-    return np.sum(rows, axis=-2, keepdims=True) / max(1, high)
+        np.add(r, np.sum(t, axis=1, keepdims=True, dtype=sums) * of_row, r)
+        np.add(c, np.sum(t, axis=0, keepdims=True, dtype=sums) * of_column, c)
+    return (np.sum(rows, axis=-2, keepdims=True, dtype=sums) / max(1, high)).astype(rows.dtype, copy=False)
 
 
 def _adafactor_tile(
@@ -366,7 +378,7 @@ def _adafactor_tile(
     np.sqrt(np.maximum(t, least * least, out=t), t)
     np.divide(g, t, t)
     if squares is not None:
-        squares[0] += float(np.vdot(t, t))
+        squares[0] += squared(t)
 
 
 def _adafactor_squares(given: Any, g: Any, v: Any, t: Any = None) -> None:
@@ -376,7 +388,7 @@ def _adafactor_squares(given: Any, g: Any, v: Any, t: Any = None) -> None:
     np.add(v, np.multiply(t, weight, t), v)
     t = np.sqrt(np.maximum(v, least, out=t), t)
     t = np.divide(g, t, t)
-    squares[0] += float(np.vdot(t, t))
+    squares[0] += squared(t)
 
 
 def _adafactor(given: Any, g: Any, x: Any, v: Any, t: Any = None) -> None:
@@ -419,7 +431,7 @@ def muon_step(
     else:
         x[...] = m
     norm = square_of(x) ** 0.5
-    np.divide(x, norm if norm > eps else eps, x)
+    np.divide(x, np.array(norm if norm > eps else eps, for_sums(x)), x)
     a, b, c = ns_coefficients
     for _ in range(ns_steps):
         gram = other.reshape(-1)[: few * few].reshape(few, few)  # needed no more when x takes the place

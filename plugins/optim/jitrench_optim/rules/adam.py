@@ -7,7 +7,7 @@ from typing import Any, Never
 import jitrench_core as jt
 from jitrench_core import Optimizer, Tensor, op
 
-from .common import Slots, constants, counter, from_zero, gradient, number, samples, two_betas
+from .common import Slots, constants, counter, from_zero, gradient, number, samples, two_betas, wide
 
 Betas = tuple[float, float]
 
@@ -415,11 +415,11 @@ def lamb_step(
     moves = mean * number(xp, 1 / (1 - betas[0] ** steps), p) / (root + eps)
     if weight_decay:
         moves = moves + weight_decay * p
-    long, wide = xp.sqrt(xp.sum(p * p)), xp.sqrt(xp.sum(moves * moves))
-    good = (long > 0) & (wide > 0)
+    long, far = (xp.sqrt(xp.sum(x * x)) for x in (wide(xp, p), wide(xp, moves)))
+    good = (long > 0) & (far > 0)
     one = xp.ones_like(long)
-    ratio = xp.where(good, long / xp.where(good, wide, one), one)
-    return p - number(xp, lr, p) * ratio * moves, steps, mean, square
+    ratio = xp.where(good, long / xp.where(good, far, one), one)
+    return p - number(xp, lr, p) * number(xp, ratio, p) * moves, steps, mean, square
 
 
 class LAMB(_Adaptive):

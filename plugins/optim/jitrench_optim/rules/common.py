@@ -61,6 +61,11 @@ def number(xp: Any, value: Any, p: Any) -> Any:
     return xp.asarray(value, dtype=p.dtype)
 
 
+def wide(xp: Any, x: Any) -> Any:
+    """For sums of squares: float32 in place of float16, where they end at 65504."""
+    return xp.astype(x, xp.float32) if xp.finfo(x.dtype).bits < 32 else x
+
+
 def gradient(p: Any, grad: Any, weight_decay: float, maximize: bool) -> Any:
     """It, uphill or down, with the gradient of ``weight_decay / 2 * p**2``."""
     g = -grad if maximize else grad

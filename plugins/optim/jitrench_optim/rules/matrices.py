@@ -9,7 +9,7 @@ import jitrench_core as jt
 from jitrench_core import Optimizer, ShapeError, Tensor, op
 from jitrench_core.optimizer import OptimizerError
 
-from .common import Slots, constants, counter, from_zero, gradient, is_number, number, samples
+from .common import Slots, constants, counter, from_zero, gradient, is_number, number, samples, wide
 
 Coefficients = tuple[float, float, float]
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # Jordan's: the steepest quintic at 0 that stays near 1
@@ -24,8 +24,9 @@ def orthogonalized(xp: Any, x: Any, coefficients: Coefficients, steps: int, eps:
     a, b, c = coefficients
     tall = x.shape[0] > x.shape[1]
     x = x.mT if tall else x
-    norm = xp.sqrt(xp.sum(x * x))
-    x = x / xp.where(norm > eps, norm, eps * xp.ones_like(norm))
+    y = wide(xp, x)
+    norm = xp.sqrt(xp.sum(y * y))
+    x = xp.astype(y / xp.where(norm > eps, norm, eps * xp.ones_like(norm)), x.dtype)
     for _ in range(steps):
         gram = x @ x.mT
         x = a * x + (b * gram + c * (gram @ gram)) @ x
@@ -139,12 +140,13 @@ class Muon(Optimizer):
 
 def _mean(xp: Any, x: Any, axis: int) -> Any:
     """0 where there is nothing."""
-    return xp.sum(x, axis=axis, keepdims=True) / max(1, x.shape[axis])
+    return number(xp, xp.sum(wide(xp, x), axis=axis, keepdims=True) / max(1, x.shape[axis]), x)
 
 
 def _length(xp: Any, x: Any) -> Any:
     """The root of the mean square."""
-    return xp.sqrt(xp.sum(x * x) / max(1, math.prod(x.shape)))
+    y = wide(xp, x)
+    return number(xp, xp.sqrt(xp.sum(y * y) / max(1, math.prod(x.shape))), x)
 
 
 @op(

@@ -83,7 +83,15 @@ class SGD(Optimizer):
     def slots(self, p: Tensor, *, momentum: float, dampening: float, **_: Any) -> Slots:
         if not momentum:
             return {}
-        return {"velocity": jt.zeros_like(p)} | ({"steps": counter(p)} if dampening else {})
+        return {"velocity": jt.zeros_like(p)} | ({"steps": self._begun(p)} if dampening else {})
+
+    def _begun(self, p: Tensor) -> Tensor:
+        """The count of steps: 1 where p has a velocity already, so that the next one is dampened."""
+        for group in self.groups:
+            for other, slots in zip(group.params, group.slots, strict=True):
+                if other is p and "velocity" in slots:
+                    return jt.astype(jt.any(slots["velocity"] != 0), jt.float64)
+        return counter(p)
 
 
 @op(outputs=2, vjp=constants("mean"), samples=samples("mean", betas=(0.9, 0.99), weight_decay=0.1))
