@@ -1,9 +1,9 @@
-"""GELU for NumPy, a block at a time, in few passes that stay in the cache: 0.9 ms for (512, 512) float32, 8.0 by ``erfc``.
+"""GELU for NumPy, a block at a time, in few passes that stay in the cache: 0.6 ms for (512, 512) float32, 8.0 by ``erfc``.
 
-With z = |x| it is max(x, 0) - z * q, where q = 1 - Φ(z) is exp(-z**2 / 2) times u = 1 / (1 + p * z) and a polynomial in u, or in 1 - 2u,
-which has smaller coefficients. The polynomials are within 1.2e-7 (float32; of least squares, weighted until all errors were alike) and 3e-17
-(float64; through Chebyshev's points) of what they stand for; the rounding of z**2 costs q more digits in its tail, 4e-6 of it in float32 at
-z = 12.
+In float32 it is x * (1 + tanh(x * P(x**2))) / 2 with a polynomial P, within 1.3e-7 * max(1, abs(x)); PyTorch's, by erf, is within 3.5e-7.
+In float64, and for ``gelu_grad``, with z = |x| it is max(x, 0) - z * q, where q = 1 - Φ(z) is exp(-z**2 / 2) times u = 1 / (1 + p * z) and a
+polynomial in u, or in 1 - 2u, which has smaller coefficients. The polynomials are within 1.2e-7 (float32; of least squares, weighted until all
+errors were alike) and 3e-17 (float64; through Chebyshev's points) of what they stand for.
 """
 
 from __future__ import annotations
@@ -18,6 +18,15 @@ import jitrench_core as jt
 from ..ops import activations as ops
 
 BLOCK = 2**17  # bytes
+FAR = 5.5  # beyond it GELU is x or 0, within 1e-7
+# P, highest power first: its maximum error, weighted by the slope of Φ, is 2.9e-8 between 0 and FAR (iteratively reweighted least squares).
+_TANH = [
+    np.float32(c)
+    for c in (
+        1.756169859451787e-09, -1.3226331050055326e-07, 3.964744085002883e-06, -5.53061920740202e-05,
+        -3.259497904481355e-05, 0.03633308457672745, 0.7978849414598052,
+    )
+]  # fmt: skip
 
 
 class _Fit(NamedTuple):
@@ -90,6 +99,32 @@ def _blocks(x: Any) -> list[slice]:
     return [slice(i, i + step) for i in range(0, x.size, step)]
 
 
+def _by_tanh(x: Any, y: Any) -> None:
+    """GELU of a float32 block, into y."""
+    s = np.square(x)
+    if s.max() <= FAR * FAR:
+        _near(x, s, y)
+    else:  # also where there is a NaN
+        near = np.clip(x, -FAR, FAR)
+        _near(near, np.square(near), y)
+        y += np.maximum(x - FAR, 0)
+
+
+def _near(x: Any, s: Any, y: Any) -> None:
+    """The same for abs(x) up to ``FAR``, given s = x**2, which it overwrites."""
+    first, second, *others = _TANH
+    q = s * first
+    q += second
+    for c in others:
+        q *= s
+        q += c
+    q *= x
+    np.tanh(q, out=q)
+    half = np.multiply(x, 0.5, out=s)
+    np.multiply(half, q, out=y)
+    y += half
+
+
 def gelu(x: Any, /, *, approximate: str = "none") -> Any:
     """The op ``gelu``."""
     fit = _FITS.get(x.dtype.char)
@@ -97,6 +132,11 @@ def gelu(x: Any, /, *, approximate: str = "none") -> Any:
         return ops.gelu.op.forward(jt.asarray(x), approximate=approximate).data
     flat = x.reshape(-1)
     y = np.empty_like(flat)
+    if x.dtype.char == "f":
+        with np.errstate(over="ignore"):
+            for block in _blocks(flat):
+                _by_tanh(flat[block], y[block])
+        return y.reshape(x.shape) if x.ndim else y[0]
     for block in _blocks(flat):
         part, out = flat[block], y[block]
         z, _, q = _parts(part, fit)
@@ -129,26 +169,30 @@ def gelu_grad(v: Any, x: Any, /, *, approximate: str = "none") -> Any:
 
 def gelu_grad_at(v: Any, x: Any, value: Any, /) -> Any:
     """The op ``gelu_grad_at``: 0.4 ms for (512, 512) float32, 1.0 by ``gelu_grad``."""
-    fit = _FITS.get(x.dtype.char)
-    if fit is None or not v.dtype == x.dtype == value.dtype or not v.shape == x.shape == value.shape or not x.ndim:
+    if (
+        x.dtype.char not in _FITS
+        or not v.dtype == x.dtype == value.dtype
+        or not v.shape == x.shape == value.shape
+        or not x.ndim
+    ):
         return ops.gelu_grad_at.op.forward(np, v, x, value)
     flat, v, value = x.reshape(-1), v.reshape(-1), value.reshape(-1)
     y = np.empty_like(flat)
-    for block in _blocks(flat):
-        part, out = flat[block], y[block]
-        bell = _size(part, fit)
-        bell *= bell
-        bell *= -0.5
-        np.exp(bell, out=bell)
-        bell *= 1 / math.sqrt(2 * math.pi)
-        bell *= part
-        zero = part == 0
-        if zero.any():
-            part = part + zero
-            np.divide(value[block], part, out=out)
-            out[zero] = 0.5
-        else:
-            np.divide(value[block], part, out=out)
-        out += bell
-        out *= v[block]
+    with np.errstate(over="ignore"):
+        for block in _blocks(flat):
+            part, out = flat[block], y[block]
+            bell = np.square(part)
+            bell *= -0.5
+            np.exp(bell, out=bell)
+            bell *= 1 / math.sqrt(2 * math.pi)
+            bell *= part
+            zero = part == 0
+            if zero.any():
+                part = part + zero
+                np.divide(value[block], part, out=out)
+                out[zero] = 0.5
+            else:
+                np.divide(value[block], part, out=out)
+            out += bell
+            out *= v[block]
     return y.reshape(x.shape)
