@@ -510,7 +510,7 @@ def backward(output: Tensor, seed: Tensor | None, retain: bool, record: bool) ->
     """Add the gradient of ``output`` to ``grad`` of every leaf, and of every retained node, that leads to it."""
     grads: Any = grad([output], None, [None if seed is None else conjugate(seed)], record=record, retain=retain)
     for node, g in grads.items():
-        g = ops.conj(g) if dtype_of(g.data).kind == "c" else g
+        g = conjugate(g)
         node.grad = g if node.grad is None else ops.add(node.grad, g)
 
 

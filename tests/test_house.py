@@ -30,6 +30,7 @@ STOREYS = [
 DOCUMENTED = {
     "backend",
     "dtypes",
+    "errors",
     "layer",
     "ops",
     "optimizer",

@@ -73,13 +73,12 @@ if not TYPE_CHECKING:  # a type checker knows the names that are
 
     def __getattr__(name: str) -> object:
         """PyTorch's classes have functions here."""
-        from difflib import get_close_matches
+        from jitrench_core.errors import suggest
 
         functions = {f.replace("_", ""): f for f in functional.__all__}
         asked = name.replace("_", "").lower()
         found = [functions[k] for k in (asked, asked.removesuffix("loss"), asked[:-2]) if k in functions]
-        near = [f"functional.{found[0]}"] if found else get_close_matches(name, __all__)
-        told = f" Did you mean {', '.join(map(repr, near))}?" if near else ""
+        told = f" Did you mean 'functional.{found[0]}'?" if found else suggest(name, __all__)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}.{told}")
 
     def __dir__() -> list[str]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from jitrench_core import JITrenchError
+from jitrench_core.errors import suggest
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -71,14 +72,6 @@ def named(who: str, *others: Callable[..., Any]) -> Callable[[F], F]:
         return checked  # type: ignore[return-value]
 
     return decorate
-
-
-def suggest(name: str, known: Iterable[str]) -> str:
-    """``" Did you mean 'epochs'?"``, or an empty string where nothing is near."""
-    from difflib import get_close_matches
-
-    near = get_close_matches(name, list(known))
-    return f" Did you mean {', '.join(map(repr, near))}?" if near else ""
 
 
 def explained(who: str, name: str, known: set[str]) -> str:

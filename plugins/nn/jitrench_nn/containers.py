@@ -209,11 +209,8 @@ class Sequential(Layer):
                 if isinstance(part, type):
                     hint = f"; make a layer of the class, {part.__name__}(...)"
                 else:
-                    hint = (
-                        ""
-                        if not isinstance(part, (list, tuple, Iterator))
-                        else "; give its layers one by one, Sequential(*layers)"
-                    )
+                    several = isinstance(part, (list, tuple, Iterator))
+                    hint = "; give its layers one by one, Sequential(*layers)" if several else ""
                 raise LayerError(
                     f"Sequential(*layers): part {i} is {part!r:.60}; expected a layer, or a function of a Tensor{hint}"
                 )

@@ -81,9 +81,8 @@ if not TYPE_CHECKING:  # a type checker knows the names that are
 
     def __getattr__(name: str) -> object:
         """PyTorch's functions that are elsewhere, or are written out."""
-        from difflib import get_close_matches
-
         import jitrench_core
+        from jitrench_core.errors import suggest
 
         written = {
             "normalize": "x / jt.linalg.vector_norm(x, axis=-1, keepdims=True)",
@@ -91,8 +90,7 @@ if not TYPE_CHECKING:  # a type checker knows the names that are
             "pixel_unshuffle": "nn.PixelUnshuffle(r)(x)",
             "upsample": "F.interpolate(x, ...)",
         }
-        near = [f"jt.{name}"] if name in jitrench_core.__all__ else get_close_matches(name, __all__)
-        told = f" Did you mean {', '.join(map(repr, near))}?" if near else ""
+        told = f" Did you mean 'jt.{name}'?" if name in jitrench_core.__all__ else suggest(name, __all__)
         if name in written:
             told = f" Write {written[name]}."
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}.{told}")

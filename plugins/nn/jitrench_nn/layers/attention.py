@@ -255,7 +255,7 @@ def _weights(q: Any, k: Any, mask: Any, is_causal: bool) -> Any:
     if is_causal:
         mask = _causal(q, k) if mask is None else _merged(mask, _causal(q, k))
     scores = (q * (1.0 / math.sqrt(q.shape[-1]))) @ k.mT
-    if not k.shape[-2]:  # nothing to look at: the softmax of nothing is an error
+    if not k.shape[-2]:  # nothing to look at: a mask of it has no largest number
         return scores
     if mask is None:
         return jt.softmax(scores, axis=-1)

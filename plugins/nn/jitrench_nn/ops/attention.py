@@ -46,7 +46,7 @@ def scaled_dot_product_attention(
     q, k, v = jt.asarray(q), jt.asarray(k), jt.asarray(v)
     _check(q, k, v)
     real("scaled_dot_product_attention", q, k, v)
-    if not k.shape[-2]:  # nothing to look at: the softmax of nothing is an error
+    if not k.shape[-2]:  # nothing to look at: a mask of it has no largest number
         return q @ k.mT @ v
     if is_causal and attn_mask is not None:
         raise jt.OpError(

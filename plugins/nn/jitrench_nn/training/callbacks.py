@@ -9,7 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..arguments import named, suggest
+from jitrench_core.errors import suggest
+
+from ..arguments import named
 from .errors import TrainingError, whole
 from .history import mode_of
 
