@@ -11,7 +11,8 @@ from importlib import import_module as _import_module
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from . import fft, linalg, ops, random, registry
-from .backend import Backend, Device, device
+from .backend import Backend, Device
+from .devices import device
 from .dtypes import (
     DType,
     can_cast,
@@ -54,6 +55,7 @@ from .errors import (
     PluginError,
     ShapeError,
     TransformError,
+    UnsupportedError,
 )
 from .graph import (
     Piece,
@@ -313,6 +315,7 @@ __all__ = [
     "ShapeError",
     "Tensor",
     "TransformError",
+    "UnsupportedError",
     "__array_api_version__",
     "__array_namespace_info__",
     "apply_where",

@@ -15,7 +15,7 @@ from weakref import WeakSet
 
 from . import dtypes
 from .dtypes import DType
-from .errors import BackendError, DTypeError, DuplicateError, NotFoundError, suggest
+from .errors import BackendError, DuplicateError
 
 if TYPE_CHECKING:
     from .op import Op
@@ -43,6 +43,9 @@ watch: Callable[[Op, Kernel], Kernel] | None = None
 # the first n - 1 are active.
 active: ContextVar[tuple[Any, ...]] = ContextVar("active", default=())
 
+# The devices of the ``with`` blocks around, the innermost last.
+chosen: ContextVar[tuple[Device, ...]] = ContextVar("chosen", default=())
+
 
 def on_miss() -> str:
     """Replaced, by name, in plugins.py: load the plugins, because a name or an array class is not known yet.
@@ -54,7 +57,10 @@ def on_miss() -> str:
 
 @final
 class Device:
-    """Where an array lives: a backend and, where it has several devices, an index. Equal to its own spellings."""
+    """Where an array lives: a backend and, where it has several devices, an index. Equal to its own spellings.
+
+    In a ``with`` block it is the default device, of this thread or asynchronous task: that of what is made of Python's numbers and lists.
+    """
 
     __slots__ = ("backend", "index")
 
@@ -80,7 +86,16 @@ class Device:
         return hash((self.backend.name, self.index))
 
     def __reduce__(self) -> tuple[Any, ...]:
+        from .devices import device
+
         return device, (str(self),)
+
+    def __enter__(self) -> Device:
+        chosen.set((*chosen.get(), self))
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        chosen.set(chosen.get()[:-1])
 
 
 class Backend:
@@ -89,10 +104,14 @@ class Backend:
     ``name`` is the backend's and its devices' name; ``namespace`` the module (by name; imported on first use) with the
     library's Array API functions; ``root`` the top module of its array classes; ``aliases`` further device names;
     ``numbered`` whether devices are written ``name:index``. ``kernels`` maps an op's name to a function with the op's
-    own signature (without ``xp``), or to such a function per array class. What has no kernel runs the op's forward.
+    own signature (without ``xp``), or to such a function per array class. What has no kernel runs the op's forward. ``missing``
+    declares gaps: names of ops and dtypes that the library lacks, with the reason. Using one is an error that says where it works.
     """
 
     depth = 0
+    asynchronous = (
+        False  # whether looking at a value waits for the device, so that what only refuses bad values does not look
+    )
 
     def __init__(
         self,
@@ -103,6 +122,7 @@ class Backend:
         aliases: tuple[str, ...] = (),
         numbered: bool = False,
         kernels: Mapping[str, Kernel | Mapping[type, Kernel]] | None = None,
+        missing: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
         self.namespace = namespace
@@ -110,6 +130,7 @@ class Backend:
         self.aliases = aliases
         self.numbered = numbered
         self.kernels: dict[str, Kernel | Mapping[type, Kernel]] = dict(kernels or {})
+        self.missing = dict(missing or {})
         self.first = Device(self, 0)
         self._xp: Any = None
         self._native: dict[DType, Any] = {}
@@ -155,6 +176,14 @@ class Backend:
         native = None if dtype is None else self.native_dtype(dtype)
         return getattr(self.xp, function)(*args, dtype=native, device=self.native_device(index), **kwargs)
 
+    def details(self) -> dict[str, str]:
+        """What ``jitrench doctor`` tells of the backend beyond its devices: versions, memory."""
+        return {}
+
+    def explain(self, error: Exception) -> Exception | None:
+        """A better error in place of one that a kernel raised, such as for memory that ran out; None to leave it."""
+        return None
+
     def bind(self, kernel: Kernel) -> Kernel:
         """Wrap a kernel that is about to be linked: enter the operands' device, refuse mixed ones."""
         return kernel
@@ -165,8 +194,8 @@ class Backend:
         """The library's own type for ``dtype``."""
         if dtype not in self._native:
             native = getattr(self.xp, dtype.name, None)
-            if native is None:
-                raise DTypeError(f"backend {self.name!r} has no dtype {dtype.name}")
+            if native is None or dtype.name in self.missing:
+                raise self._lacking("dtype", dtype.name)
             self._native[dtype] = native
         return self._native[dtype]
 
@@ -178,6 +207,11 @@ class Backend:
             found = (d for d in dtypes.DTYPES.values() if getattr(self.xp, d.name, None) == native)
             self.core_dtypes[native] = next(found, None) or dtypes.dtype(native)
         return self.core_dtypes[native]
+
+    def _lacking(self, kind: str, name: str) -> Exception:
+        from .devices import lacking
+
+        return lacking(self, kind, name, self.missing.get(name, ""))
 
     def detach(self, array: Any) -> Any:
         """The array without what an interpreter adds to it; a library's own array is that already."""
@@ -193,6 +227,8 @@ class Backend:
         _, kernel = PLUGIN_KERNELS.get((op.name, self.name), ("", self.kernels.get(op.name)))
         if isinstance(kernel, Mapping):
             kernel = next((kernel[c] for c in cls.__mro__ if c in kernel), None)
+        if op.name in self.missing and (op.name, self.name) not in PLUGIN_KERNELS:
+            raise self._lacking("op", op.name)
         if kernel is None:
             kernel = op.bound_forward(self.xp)
         return self.bind(kernel) if kernel is not None else None
@@ -223,6 +259,8 @@ class KernelTable(dict[Any, Any]):
 
         def first_call(*arrays: Any, **attrs: Any) -> Any:
             result = kernel(*arrays, **attrs)
+            if result is NotImplemented:  # a forward that has no form in the standard's functions
+                raise who._lacking("op", self.op.name)
             self.op.check_result(result, arrays)
             # Where a kernel was registered since, the next call links that; where calls are watched, each comes here.
             if PLUGIN_KERNELS.get(name) is plugin and watch is None:
@@ -298,49 +336,3 @@ def add(backend: Backend) -> None:
     check_free([backend])
     for name in (backend.name, *backend.aliases):
         BACKENDS[name] = backend
-
-
-def device(spec: Any = None) -> Device:
-    """The device that ``spec`` names: ``"numpy"``, ``"cpu"``, ``"cupy:0"``, ``"cuda:1"``, a Device, or None (default).
-
-    The default device is NumPy's, else that of the only backend installed. Raises ``NotFoundError`` for an unknown
-    name and ``BackendError`` where no backend is installed.
-    """
-    if isinstance(spec, Device):
-        return spec
-    if spec is None:
-        return BACKENDS["numpy"].first if "numpy" in BACKENDS else _default()
-    name, _, digits = str(spec).partition(":")
-    hint = "" if name in BACKENDS else on_miss()
-    found = BACKENDS.get(name)
-    if found is None:
-        raise NotFoundError(
-            f"no device {spec!r}: installed backends are {', '.join(names()) or 'none'}.{_near(name)} `jitrench plugins` shows "
-            f"broken ones.{hint}"
-        )
-    if digits and not (digits.isascii() and digits.isdecimal()):
-        raise NotFoundError(f"no device {spec!r}: write {name!r} or '{name}:0'")
-    index = int(digits or 0)
-    if index and index >= found.device_count():
-        raise NotFoundError(f"no device {spec!r}: backend {found.name!r} has {found.device_count()} device(s)")
-    return Device(found, index)
-
-
-def _near(name: str) -> str:
-    if name.startswith(("cu", "gpu")) and "cupy" not in BACKENDS:
-        return " For NVIDIA GPUs install jitrench-cupy, whose devices are 'cupy:0' or 'cuda:0'."
-    if name in ("numpy", "cpu"):
-        return " For the CPU install jitrench-numpy."
-    return suggest(name, BACKENDS)
-
-
-def _default() -> Device:
-    hint = on_miss()
-    installed = names()
-    if "numpy" in BACKENDS or len(installed) == 1:
-        return BACKENDS["numpy" if "numpy" in BACKENDS else installed[0]].first
-    if not installed:
-        raise BackendError(NO_BACKEND + hint)
-    raise BackendError(
-        f"no default device among {', '.join(installed)}: pass device=..., or install jitrench-numpy.{hint}"
-    )

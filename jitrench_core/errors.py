@@ -45,6 +45,10 @@ class BackendError(JITrenchError, RuntimeError):
     """A backend is missing, or lacks what was asked of it."""
 
 
+class UnsupportedError(BackendError, NotImplementedError):
+    """An op that the operands' backend does not have; the message says which installed one does."""
+
+
 class GradientError(JITrenchError, RuntimeError):
     """A derivative that cannot be taken; the message says why."""
 

@@ -20,6 +20,13 @@ def explain(op: Op, error: Exception, arrays: tuple[Any, ...]) -> None:
         return
     arrays = tuple(map(op.operand, arrays))
     tensors = [x for x in arrays if type(x) is Tensor]
+    hosts = [owner(type(x.data)) for x in tensors if not owner(type(x.data)).depth]
+    if better := next(filter(None, (host.explain(error) for host in hosts)), None):
+        better.add_note(f"in {op.name}() of {describe(arrays)}")
+        try:
+            raise better from error
+        finally:
+            del better  # else the frame, its error's traceback and so the operands live on
     if len({str(x.device) for x in tensors if not owner(type(x.data)).depth}) > 1:
         raise mismatch(op, arrays) from error
     if op.elementwise and not _broadcast([x.shape for x in tensors]):

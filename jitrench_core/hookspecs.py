@@ -39,6 +39,18 @@ def register_optimizers(register: Callable[..., None]) -> None:
     """``register(cls, name=None)``: put a ``jt.Optimizer`` into the catalogue."""
 
 
+def register_losses(register: Callable[..., None]) -> None:
+    """``register(loss, name=None)``: put a function of prediction and target, or a class of such, into the catalogue."""
+
+
+def register_schedules(register: Callable[..., None]) -> None:
+    """``register(cls, name=None)``: put a class that is made of an optimizer and has ``step()`` into the catalogue."""
+
+
+def register_datasets(register: Callable[..., None]) -> None:
+    """``register(dataset, name=None)``: put a class of data sets, or a function that returns one, into the catalogue."""
+
+
 # In this order a plugin's hooks are called.
 HOOKS: tuple[str, ...] = tuple(name for name in list(globals()) if name.startswith("register_"))
 Register = Callable[..., Any]

@@ -6,6 +6,7 @@ from math import e, inf, nan, pi
 from typing import Any, final
 
 from . import backend as backends
+from . import devices
 from .backend import Device
 from .dtypes import DTYPES, DType, complex128, float64, int64, isdtype
 from .errors import BackendError, DTypeError
@@ -28,16 +29,16 @@ class Info:
 
     def default_device(self) -> Device:
         """The device that functions without a tensor among their arguments create on."""
-        return backends.device()
+        return devices.device()
 
     def default_dtypes(self, *, device: Any = None) -> dict[str, DType]:
         """What data that Python creates becomes; the same on every device."""
-        backends.device(device)  # an unknown one raises
+        devices.device(device)  # an unknown one raises
         return {"real floating": float64, "complex floating": complex128, "integral": int64, "indexing": int64}
 
     def dtypes(self, *, device: Any = None, kind: Any = None) -> dict[str, DType]:
         """The standard's dtypes that ``device`` has, by name; of ``kind`` alone, as in ``isdtype``."""
-        host = backends.device(device).backend
+        host = devices.device(device).backend
         found = {}
         for name, dtype in DTYPES.items():
             if name != "float16" and (kind is None or isdtype(dtype, kind)):

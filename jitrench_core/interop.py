@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cache, reduce
 from typing import Any
 
-from . import backend as backends
-from . import registry
+from . import devices, registry
 from .backend import owner
 from .errors import CopyError, DTypeError, GradientError, NotFoundError, OpError, ShapeError, TransformError, suggest
 from .tensor import Tensor
@@ -39,16 +38,16 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> T
     if not hasattr(x, "__dlpack_device__"):
         raise DTypeError(f"from_dlpack() of {type(x).__qualname__}, which does not speak DLPack: use jt.asarray(...)")
     kind, index = x.__dlpack_device__()
-    target = None if device is None else backends.device(device)
+    target = None if device is None else devices.device(device)
     name = _DEVICES.get(int(kind))
     if name is None:
         raise NotFoundError(f"from_dlpack: no backend takes memory of DLPack's device type {int(kind)}")
     try:
-        home = backends.device(f"{name}:{index}" if name == "cuda" else name)
+        home = devices.device(f"{name}:{index}" if name == "cuda" else name)
     except NotFoundError:
         if name == "cuda":
             raise
-        home = target or backends.device()  # the host's memory, and a backend that does not claim the name
+        home = target or devices.device()  # the host's memory, and a backend that does not claim the name
     if target is not None and target.backend is not home.backend and copy is False:
         raise CopyError(
             f"from_dlpack(device={str(target)!r}, copy=False): the data is on {home}, and moving it is a copy"

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast, final, overload
 
 from . import backend as backends
-from . import graph
+from . import devices, graph
 from .backend import KernelTable, MixedOwners, dtype_of, owner
 from .errors import (
     BackendError,
@@ -403,7 +403,7 @@ class Op:
         if not self.optional and any(x is None for x in operands):
             raise DTypeError(f"{self.name}() got None where it needs an array: {self.signature}")
         if not any(type(x) is Tensor for x in operands):  # the default device computes
-            target = backends.device()
+            target = devices.device()
             make = target.backend.asarray
             operands = [Tensor(make(x, index=target.index)) if type(x) in SCALARS else x for x in operands]
         tensors = [x for x in operands if type(x) is Tensor]

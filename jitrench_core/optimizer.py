@@ -22,6 +22,7 @@ from .errors import (
     ShapeError,
     suggest,
 )
+from .explain import explain
 from .graph import no_grad
 from .ops.creation import asarray, tensor
 from .tensor import Tensor, assign
@@ -493,7 +494,11 @@ class Optimizer:
                 for x in arrays:
                     if _holders(x) != ALONE:  # a graph, a view or a snapshot that somebody keeps stays as it is
                         assign(x, asarray(x, copy=True))
-            made = kernel(p.data, g.data, lr.data, *map(_data, inputs), **options)
+            try:
+                made = kernel(p.data, g.data, lr.data, *map(_data, inputs), **options)
+            except Exception as e:
+                explain(op, e, (p, g))
+                raise
             for i, x in outputs:
                 y = made[i] if inputs else made
                 if y is not x.data:

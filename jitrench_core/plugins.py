@@ -7,8 +7,11 @@ A plugin is a module named by an entry point in group ``jitrench``. ``JITRENCH_P
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import warnings
+from collections.abc import Iterator
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import backend as backends
@@ -89,7 +92,7 @@ def register_own(module: Any, name: str) -> None:
     staging = registry.Staging(name)
     for hook in hookspecs.HOOKS:
         if hook in vars(module):
-            vars(module)[hook](getattr(staging, hook))
+            vars(module)[hook](staging.taker(hook))
     staging.commit()
     _own[name] = module
 
@@ -125,7 +128,7 @@ def register(module: Any, name: str) -> None:
         others = [plugin for plugin in pm.get_plugins() if plugin is not module]
         for hook in hookspecs.HOOKS:
             if hook in hooks:
-                pm.subset_hook_caller(hook, others)(register=getattr(staging, hook))
+                pm.subset_hook_caller(hook, others)(register=staging.taker(hook))
         staging.commit()
     except BaseException as e:
         if pm.has_plugin(name):
@@ -261,6 +264,41 @@ def on_miss() -> str:
     off = ", ".join(p.name for p in _plugins.values() if p.status == "disabled")
     hint = f" It may belong to a plugin that failed: {broken}." if broken else ""
     return hint + (f" JITRENCH_PLUGINS or JITRENCH_DISABLE_PLUGINS keeps out: {off}." if off else "")
+
+
+class Listing(ModuleType):
+    """A module that is a catalogue, too: ``nn.layers["KAN"]`` beside ``nn.layers.Linear``.
+
+    >>> import jitrench_nn as nn
+    >>> nn.layers["Linear"] is nn.layers.Linear, "linear" in nn.layers
+    (True, True)
+    """
+
+    _catalogue: registry.Catalogue
+
+    def __getitem__(self, name: str) -> Any:
+        return self._catalogue[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._catalogue
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._catalogue)
+
+    def __len__(self) -> int:
+        return len(self._catalogue)
+
+    def __bool__(self) -> bool:
+        return True  # a module, whatever is installed
+
+
+def make_listing(module: str, kind: str) -> None:
+    """Let the module of this name be indexed: ``make_listing(__name__, "layers")`` at the end of it."""
+    listing: Any = sys.modules[module]
+    if kind not in registry.CATALOGUES:
+        raise PluginError(f"make_listing: there are {', '.join(registry.CATALOGUES)}; got {kind!r}")
+    listing._catalogue = registry.CATALOGUES[kind]
+    listing.__class__ = Listing
 
 
 # The first of the two injections: an unknown array class, backend or op loads the plugins.

@@ -1,57 +1,22 @@
-"""The catalogue: what can be found by name, and who brought it.
+"""What plugins register: staged first, and put into the catalogues as a whole or not at all.
 
-A plugin's registrations are staged first and committed whole or not at all; a name taken is an error that names both
-owners, a name missing an error that names its near matches and any failed plugin that might have held it.
+A name taken is an error that names both owners.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from typing import Any, final
 
 from . import backend as backends
 from .backend import Backend
-from .errors import DuplicateError, NotFoundError, OpError, PluginError, suggest
+from .catalogues import CATALOGUES, Catalogue, datasets, layers, losses, ops, optimizers, schedules
+from .errors import DuplicateError, OpError, PluginError
 
+__all__ = ["CATALOGUES", "Catalogue", "Staging", "backend_owners"]
+__all__ += ["datasets", "layers", "losses", "ops", "optimizers", "schedules"]
 
-@final
-class Catalogue:
-    """Named things of one kind (ops, layers, optimizers) and their owners. Looking up a missing name loads the plugins."""
-
-    __slots__ = ("entries", "kind", "owners")
-
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
-        self.entries: dict[str, Any] = {}
-        self.owners: dict[str, str] = {}
-
-    def __getitem__(self, name: str) -> Any:
-        hint = "" if name in self.entries else backends.on_miss()
-        if not self.entries:
-            hint = (
-                f" No {self.kind} is: jitrench-{'nn' if self.kind == 'layer' else 'optim'} brings the usual ones.{hint}"
-            )
-        if name not in self.entries:
-            raise NotFoundError(f"no {self.kind} {name!r} is installed.{suggest(name, self.entries)}{hint}")
-        return self.entries[name]
-
-    def __contains__(self, name: object) -> bool:
-        if name not in self.entries:
-            backends.on_miss()
-        return name in self.entries
-
-    def __iter__(self) -> Iterator[str]:
-        backends.on_miss()
-        return iter(sorted(self.entries))
-
-    def __len__(self) -> int:
-        backends.on_miss()
-        return len(self.entries)
-
-
-ops = Catalogue("op")
-layers = Catalogue("layer")
-optimizers = Catalogue("optimizer")
 backend_owners: dict[str, str] = {}
 
 
@@ -65,11 +30,15 @@ class Staging:
         self.backends: list[Backend] = []
         self.kernels: dict[tuple[str, str], Callable[..., Any]] = {}
 
+    def taker(self, hook: str) -> Callable[..., None]:
+        """What a plugin's ``hook`` is given as ``register``."""
+        taken: Callable[..., None] = getattr(self, hook, partial(self._stage, hook))
+        return taken
+
     def register_ops(self, function: Any) -> None:
         """Register what ``@op`` returned."""
-        declared: Any = getattr(function, "op", None)
-        if type(declared).__name__ != "Op":
-            raise OpError(f"register_ops takes what @jt.op returns; plugin {self.owner!r} gave {function!r}")
+        self._stage("register_ops", function)
+        declared = function.op
         missing = [i for i in declared.inputs if i not in declared.rules]
         if missing and not (declared.composite or declared.rule_for_all):
             names = ", ".join(map(repr, missing))
@@ -77,15 +46,6 @@ class Staging:
                 f"op {declared.name!r} has no vjp rule for its input(s) {names}: give a function, jt.zero where the "
                 f"gradient is exactly zero, or None for a constant"
             )
-        self._stage(ops, declared.name, function)
-
-    def register_layers(self, cls: Any, name: str | None = None) -> None:
-        """Register a subclass of ``jt.Layer``, by its own name or ``name``."""
-        self._stage(layers, name or cls.__name__, cls, "Layer")
-
-    def register_optimizers(self, cls: Any, name: str | None = None) -> None:
-        """Register a subclass of ``jt.Optimizer``, by its own name or ``name``."""
-        self._stage(optimizers, name or cls.__name__, cls, "Optimizer")
 
     def register_backends(self, backend: Backend) -> None:
         """Register a ``jt.Backend``."""
@@ -103,14 +63,16 @@ class Staging:
             raise DuplicateError(f"plugin {self.owner!r} registers two kernels of {op!r} for {backend!r}")
         self.kernels[op, backend] = kernel
 
-    def _stage(self, catalogue: Catalogue, name: str, item: Any, base: str | None = None) -> None:
-        if base is not None and not (isinstance(item, type) and base in {c.__name__ for c in item.__mro__}):
+    def _stage(self, hook: str, item: Any, name: str | None = None) -> None:
+        """Keep what fits into the hook's catalogue, by its own name or ``name``."""
+        catalogue = CATALOGUES[hook.removeprefix("register_")]
+        if not catalogue.fits(item):
+            kind = OpError if catalogue is ops else PluginError
+            raise kind(f"{hook} takes {catalogue.takes}; plugin {self.owner!r} gave {item!r}")
+        name = item.op.name if catalogue is ops else getattr(item, "__name__", None) if name is None else name
+        if type(name) is not str or name in ("", "<lambda>"):
             raise PluginError(
-                f"register_{catalogue.kind}s takes a subclass of jt.{base}; plugin {self.owner!r} gave {item!r}"
-            )
-        if type(name) is not str or not name:
-            raise PluginError(
-                f"register_{catalogue.kind}s: the name must be a str; plugin {self.owner!r} gave {name!r}"
+                f"{hook}: the name must be a str, register(item, 'name'); plugin {self.owner!r} gave {name!r}"
             )
         if (catalogue.kind, name) in self.items:
             raise DuplicateError(f"plugin {self.owner!r} registers the {catalogue.kind} {name!r} twice")

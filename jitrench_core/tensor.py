@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, final
 
 from . import backend as backends
-from . import graph
+from . import devices, graph
 from .backend import Device, dtype_of, owner
 from .dtypes import DType
 from .errors import DeviceMismatchError, DTypeError, GradientError, NoGradientError, OpError, ShapeError, TransformError
@@ -343,7 +343,7 @@ class Tensor:
 
     def to(self, device: Any) -> Tensor:
         """This tensor on another device; itself where it already is. The gradient comes back to this device."""
-        target = backends.device(device)
+        target = devices.device(device)
         return self if target == self.device else graph.ops.to_device(self, device=str(target), source=str(self.device))
 
     # -- as an object ------------------------------------------------------------------------------------------------

@@ -1,22 +1,21 @@
 """Which backends the tests run on, and the fixtures that make and compare tensors there.
 
 ``pytest --backend=strict`` runs every test that uses ``backend`` or ``T`` on that backend; repeat the option, or give a
-list with commas, for several. What a backend cannot do stands in ``expected_failures/<backend>.txt``.
+list with commas, for several. What a backend cannot do stands in ``expected_failures.txt`` of its own package.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 import jitrench_core as jt
+from jitrench_core.testing.expected import lines
 
-EXPECTED_FAILURES = Path(__file__).parent / "expected_failures"
 NEEDS_HARDWARE = ("cupy",)  # only these may be installed and yet not work; any other fails the tests then
 
 
@@ -127,20 +126,9 @@ def close() -> Callable[..., bool]:
 # -- expected failures ----------------------------------------------------------------------------------------------
 
 
-def expected_failures(name: str) -> Iterator[tuple[str, str]]:
-    """Test id (``*`` stands for anything) and reason of each line of the backend's file."""
-    file = EXPECTED_FAILURES / f"{name}.txt"
-    for number, line in enumerate(file.read_text().splitlines() if file.exists() else (), 1):
-        if line.strip() and not line.startswith("#"):
-            test, mark, reason = line.partition(" # ")
-            if not mark or not reason.strip():
-                raise pytest.UsageError(f"{file}:{number}: expected 'test id # reason', got {line!r}")
-            yield test.strip(), reason.strip()
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for name in backends_under_test(config):
-        for pattern, reason in expected_failures(name):
+        for pattern, reason in ((line, why) for line, why in lines(name) if "::" in line):
             # fnmatch would read the brackets of a test id as a set of characters.
             wanted = re.compile(re.escape(pattern).replace(r"\*", ".*") + r"(\[.*\])?")
             for item in items:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from test_plugins import HOOKED, KERNEL, Site
 
-from jitrench_core import __version__, cli
+from jitrench_core import __version__, cli, registry
 
 CRASH = "x = 1\nraise RuntimeError('no such luck')\n"
 GHOST = """
@@ -78,7 +78,7 @@ def test_plugins_as_json(site: Site) -> None:
     assert data.keys() == {"plugins", "notes"}
     assert data["notes"] == []
     found = {p["name"]: p for p in data["plugins"]}
-    nothing: dict[str, list[str]] = {k: [] for k in ("backends", "ops", "layers", "optimizers", "kernels")}
+    nothing: dict[str, list[str]] = {k: [] for k in ("backends", *registry.CATALOGUES, "kernels")}
     error = found["broken"].pop("error")
     assert found["broken"] == {
         "name": "broken",
@@ -257,7 +257,7 @@ def test_a_backend_that_cannot_compute(site: Site) -> None:
     site.add("ghost", GHOST)
     ghost = load(site, "backends")["backends"][0]
     assert (ghost["version"], ghost["devices"]) == ("3", ["ghost:0"])
-    assert ghost["error"] == "backend 'ghost' has no dtype float64"
+    assert ghost["error"] == "backend 'ghost' has no dtype float64. Installed backends that have it: numpy."
 
 
 def test_no_backend(site: Site) -> None:
@@ -333,6 +333,35 @@ def test_doctor_knows_a_backend_that_is_not_installed_for_a_library_that_is(
         "numpy is installed without its backend: pip install jitrench-another"
         in json.loads(capsys.readouterr().out)["advice"]
     )
+
+
+def test_doctor_finds_a_library_that_is_installed_twice(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "LIBRARIES", {"cupy": (("numpy", "absent", "pluggy"), "jitrench-cupy")})
+    assert cli.main(["doctor"]) == 1
+    text = " ".join(capsys.readouterr().out.split())
+    assert "numpy and pluggy are installed, and all of them are cupy: each overwrites files of the others" in text
+    assert "-> pip uninstall numpy pluggy; then install one of them, for your CUDA version" in text
+
+
+DETAILED = GHOST.replace(
+    "def register_backends",
+    "class Ghost(Backend):\n    def details(self):\n        {}\n\n@hookimpl\ndef register_backends",
+)
+DETAILED = DETAILED.replace("@hookimpl\nclass", "class").replace("register(Backend(", "register(Ghost(")
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("return {'driver': 12, 'ghost:0': 'half of it free'}", "ghost driver 12 ghost:0 half of it free"),
+        ("raise RuntimeError('no driver')", "ghost details not known: no driver"),
+    ],
+)
+def test_doctor_shows_the_details_that_a_backend_gives(site: Site, body: str, told: str) -> None:
+    site.add("ghost", DETAILED.format(body))
+    assert told in " ".join(run(site, "doctor", code=1).split())
 
 
 def test_doctor_finds_a_kernel_of_a_misspelled_op(site: Site) -> None:

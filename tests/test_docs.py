@@ -163,6 +163,26 @@ def test_the_command_line_lists_the_documented_plugins(tmp_path: Path) -> None:
         assert points.keys() <= loaded
 
 
+def anchors(text: str) -> set[str]:
+    """What ``#...`` may name in a document: its headings, as GitHub writes them."""
+    plain = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.*)$", plain, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", h.strip().lower()).replace(" ", "-") for h in headings}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_lead_somewhere(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    for link in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)):
+        if "://" in link or link.startswith("mailto:"):
+            continue
+        file, _, anchor = link.partition("#")
+        target = path.parent / file if file else path
+        assert target.exists(), link
+        if anchor:
+            assert anchor in anchors(target.read_text(encoding="utf-8")), link
+
+
 def test_a_document_that_lies_fails(tmp_path: Path) -> None:
     for i, text in enumerate(["```python\nassert 1 == 2\n```\n", "Text\n\n```pycon\n>>> 1 + 1\n3\n\n```\n"]):
         path = tmp_path / f"{i}.md"
@@ -193,7 +213,7 @@ def test_the_readme_has_what_it_promises() -> None:
 
 # -- doctests of the modules ------------------------------------------------------------------------------------------
 
-PACKAGES = ["jitrench_core", "jitrench_numpy", "jitrench_nn", "jitrench_optim", "jitrench_strict"]
+PACKAGES = ["jitrench_core", "jitrench_numpy", "jitrench_nn", "jitrench_optim", "jitrench_strict", "jitrench_scipy"]
 
 
 def modules() -> list[str]:

@@ -14,9 +14,10 @@ CORE = ROOT / "jitrench_core"
 
 # Each room imports only from rooms above it, or from its own.
 STOREYS = [
-    {"errors", "dtypes"},
-    {"backend"},
+    {"errors", "dtypes", "deprecations"},
+    {"backend", "devices"},
     {"graph", "tensor", "signature", "explain", "op"},
+    {"catalogues"},
     {"registry"},
     {"hookspecs", "plugins"},
     {"ops"},
@@ -24,10 +25,11 @@ STOREYS = [
     {"fft", "inspection", "interop", "linalg", "random", "plot", "anomaly", "spellings", "watching"},
     {"scope"},
     {"layer", "optimizer"},
-    {"testing", "scaffold", "cli"},
+    {"testing", "scaffold", "documents", "cli"},
 ]
 # What a plugin or backend may import beyond jitrench_core itself.
 DOCUMENTED = {
+    "deprecations",
     "backend",
     "dtypes",
     "errors",
@@ -42,6 +44,7 @@ DOCUMENTED = {
     "watching",
 }
 STANDARD = {"__future__", "array_api_compat", "array_api_strict", "cupy", "cupyx", "numpy", "safetensors"}
+STANDARD |= {"scipy", "numexpr"}  # what a plugin is for
 STANDARD |= {"PIL", "matplotlib", "mlxtend", "sklearn", "tensorboardX", "tqdm"}  # inside functions, with extras
 
 

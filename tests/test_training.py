@@ -719,6 +719,16 @@ def test_nan_may_be_let_through(data):
     assert math.isnan(history[0]["loss"])
 
 
+def test_where_looking_waits_nan_is_told_at_the_end_of_the_epoch(data, backend, monkeypatch):
+    monkeypatch.setattr(jt.device(backend).backend, "asynchronous", True)
+    x, y = data
+    loader = nn.data.DataLoader([(x, y), (x * math.nan, y)], batch_size=None)
+    with pytest.raises(nn.NonFiniteError, match=r"epoch 1 ended with a mean loss of nan: on .*: detect_nan=True names"):
+        quiet().fit(loader, epochs=2)
+    with pytest.raises(nn.NonFiniteError, match="step 2"):
+        quiet(detect_nan=True).fit(loader, epochs=2)
+
+
 # -- errors -----------------------------------------------------------------------------------------------------------------
 
 

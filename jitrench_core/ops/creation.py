@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from .. import graph
-from ..backend import device as as_device
 from ..backend import owner
+from ..devices import device as as_device
 from ..dtypes import complex128, float64
 from ..dtypes import dtype as as_dtype
 from ..errors import (

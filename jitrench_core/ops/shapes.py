@@ -7,8 +7,8 @@ from itertools import zip_longest
 from operator import index
 from typing import Any
 
-from ..backend import device as as_device
 from ..backend import owner
+from ..devices import device as as_device
 from ..dtypes import dtype as as_dtype
 from ..errors import AxisError, DTypeError, OpError, ShapeError, TransformError
 from ..op import op

@@ -9,19 +9,19 @@ from typing import Any, NamedTuple
 
 from .. import backend as backends
 from .. import plugins, registry
-from ..errors import NotFoundError, suggest
-from .battery import CHECKS, outcomes
+from ..errors import NotFoundError, UnsupportedError, suggest
+from .expected import held
 from .op_tests import backends_for, ops_of, reference_of, why_not
 from .support import has_test_data
 
-NAMES = ("documented", *CHECKS)
 DATA = "test data"  # in place of a check's name, where it failed
 
 
 class Result(NamedTuple):
     """An op on a backend: the names of the checks that failed, and the first failure in full; both empty where all passed.
 
-    ``untested`` is the reason where nothing was checked.
+    ``expected`` holds the checks that failed as the backend's package says they do, with its reasons; ``untested`` is the reason
+    where nothing was checked.
     """
 
     op: str
@@ -30,6 +30,7 @@ class Result(NamedTuple):
     failed: list[str]
     failure: str
     untested: str
+    expected: dict[str, str]
 
 
 def check(names: Iterable[str], on: Iterable[str] | None = None, complex: bool | None = None) -> Iterator[Result]:
@@ -91,22 +92,27 @@ def _targets(name: str | None, on: list[str], named: bool) -> list[tuple[str, st
 def _result(op: str, backend: str, complex: bool | None) -> Result:
     owner, function = registry.ops.owners[op], registry.ops[op]
     if reason := why_not(backend):
-        return Result(op, owner, backend, [], "", f"backend {backend}: {reason}")
+        return Result(op, owner, backend, [], "", f"backend {backend}: {reason}", {})
     if not has_test_data(function.op):
-        return Result(op, owner, backend, [], "", "no test data: @op(samples=)")
+        return Result(op, owner, backend, [], "", "no test data: @op(samples=)", {})
     failed: list[str] = []
+    awaited: dict[str, str] = {}
     failure = ""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            for name, found in outcomes(function, backend, reference=reference_of(function), complex=complex):
-                if found is not None:
+            for name, found, reason in held(function, backend, reference=reference_of(function), complex=complex):
+                if found is not None and reason:
+                    awaited[name] = reason
+                elif found is not None:
                     failed.append(name)
                     failure = failure or _told(found)
+    except UnsupportedError as e:
+        return Result(op, owner, backend, [], "", str(e), {})
     except (Exception, SystemExit) as e:  # of a sample or a reference
         failed.append(DATA)
         failure = failure or _told(e)
-    return Result(op, owner, backend, failed, failure, "")
+    return Result(op, owner, backend, failed, failure, "", awaited)
 
 
 def _told(e: BaseException) -> str:

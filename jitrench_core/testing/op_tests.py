@@ -8,9 +8,10 @@ from typing import Any, final
 
 from .. import backend as backends
 from .. import plugins, registry
-from ..errors import JITrenchError, NotFoundError, suggest
-from ..ops.creation import asarray, zeros
-from .battery import check_op
+from ..errors import JITrenchError, NotFoundError, UnsupportedError, suggest
+from ..ops.creation import zeros
+from .battery import on_numpy
+from .expected import held
 
 Cases = Sequence[tuple[tuple[Any, ...], dict[str, Any]]]
 
@@ -41,16 +42,34 @@ def op_tests(
     known_references, known_cases = references or {}, cases or {}
 
     def test(jitrench_op: str, jitrench_backend: str) -> None:
-        check_op(
-            registry.ops[jitrench_op],
+        run_test(
+            jitrench_op,
             jitrench_backend,
-            reference=known_references.get(jitrench_op) or reference_of(registry.ops[jitrench_op]),
+            reference=known_references.get(jitrench_op),
             cases=known_cases.get(jitrench_op, ()),
             complex=complex,
         )
 
     test.jitrench_ops = OpTests(owner, skip or {})  # type: ignore[attr-defined]
     return test
+
+
+def run_test(op: str, backend: str, *, reference: Any = None, **options: Any) -> None:
+    """The battery as a test of pytest's: skipped where the backend lacks the op, an expected failure where its package says so."""
+    import pytest
+
+    function = registry.ops[op]
+    reasons = []
+    try:
+        for check, failure, reason in held(function, backend, reference=reference or reference_of(function), **options):
+            if failure is not None and not reason:
+                raise failure
+            if failure is not None:
+                reasons.append(f"{check}: {reason}")
+    except UnsupportedError as e:
+        pytest.skip(str(e))
+    if reasons:
+        pytest.xfail("; ".join(reasons))
 
 
 def ops_of(owner: str) -> list[str]:
@@ -89,10 +108,4 @@ def why_not(name: str) -> str:
 
 def reference_of(function: Any) -> Callable[..., Any] | None:
     """What a composite gives on NumPy, where that backend is there, for it is its own definition; else None, ``check_op``'s own choice."""
-    return partial(_on_numpy, function) if function.op.composite and not why_not("numpy") else None
-
-
-def _on_numpy(function: Any, *arrays: Any, **attrs: Any) -> Any:
-    """What an op gives on the NumPy backend, as arrays."""
-    y = function(*(asarray(a, device="numpy") if hasattr(a, "shape") else a for a in arrays), **attrs)
-    return tuple(part.numpy() for part in y) if isinstance(y, (tuple, list)) else y.numpy()
+    return partial(on_numpy, function) if function.op.composite and not why_not("numpy") else None

@@ -77,14 +77,12 @@ class OpTest(pytest.Item):
 
     def runtest(self) -> None:
         """Run the battery."""
-        from .. import registry
-        from .battery import check_op
-        from .op_tests import reference_of, why_not
+        from .op_tests import run_test, why_not
 
         if reason := why_not(self.backend):
             named = self.config.getoption("jitrench_backend")
             (pytest.fail if named else pytest.skip)(f"backend {self.backend}: {reason}")
-        check_op(registry.ops[self.op], self.backend, reference=reference_of(registry.ops[self.op]))
+        run_test(self.op, self.backend)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """The battery's own words; a traceback tells of it alone."""

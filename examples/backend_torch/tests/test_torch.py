@@ -7,20 +7,16 @@ import sys
 
 import numpy as np
 import pytest
-from jitrench_torch import BY_NUMPY
 
 import jitrench_core as jt
 import jitrench_nn as nn
 from jitrench_core.testing import check_op, op_tests
 
-RANDOM = [name for name in BY_NUMPY if name != "unique_all"]
-# What the library lacks, or does otherwise than NumPy, each with its reason. Tests below hold these ops to what they can do.
+# Without test data, or ordered by NumPy alone. What the library fails otherwise stands in jitrench_torch/expected_failures.txt.
 SKIP = {
     "to_device": "its attributes name devices",
     "flat_nonzero": "nonzero is made of it",
-    "svd": "the signs of singular vectors are not NumPy's",
     **dict.fromkeys(("cummax", "cummin", "topk"), "NumPy orders complex numbers, and PyTorch does not"),
-    **dict.fromkeys(RANDOM, "batching adds numbers of uint64, which PyTorch cannot"),
 }
 
 test_ops = op_tests("jitrench-core", skip=SKIP)

@@ -17,11 +17,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jitrench_core import Layer as Module
-from jitrench_core import hookimpl
+from jitrench_core import hookimpl, registry
 from jitrench_core.layer import LayerError
 
 from . import data, functional, kernels, layers, metrics, ops, training
 from .checkpoints import load_checkpoint, save_checkpoint
+from .config import ConfigError, Run, from_config, read_config, to_config
 from .containers import ModuleDict, ModuleList, Parameter, ParameterDict, ParameterList, Sequential
 from .flops import FlopCounter, flops_of
 from .functional import cross_entropy, mse_loss
@@ -69,6 +70,9 @@ from .weights import WeightsError, load, save
 
 __version__ = "0.1.0"
 
+# By name, of every installed plugin, as are ``nn.layers["Linear"]``.
+losses, datasets = registry.losses, registry.datasets
+
 if not TYPE_CHECKING:  # a type checker knows the names that are
 
     def __getattr__(name: str) -> object:
@@ -87,6 +91,11 @@ if not TYPE_CHECKING:  # a type checker knows the names that are
 
 
 __all__ = [
+    "ConfigError",
+    "Run",
+    "from_config",
+    "read_config",
+    "to_config",
     "CSVLogger",
     "Callback",
     "Checkpoint",
@@ -119,6 +128,7 @@ __all__ = [
     "constant",
     "cross_entropy",
     "data",
+    "datasets",
     "dirac",
     "eye",
     "flops_of",
@@ -130,6 +140,7 @@ __all__ = [
     "lecun_uniform",
     "load",
     "load_checkpoint",
+    "losses",
     "metrics",
     "merge",
     "mse_loss",
@@ -155,6 +166,18 @@ __all__ += layers.__all__
 def register_layers(register: Any) -> None:
     for name in layers.__all__:
         register(getattr(layers, name))
+
+
+@hookimpl
+def register_losses(register: Any) -> None:
+    for name in layers.LOSSES:
+        register(getattr(layers, name))
+
+
+@hookimpl
+def register_datasets(register: Any) -> None:
+    for function in data.NAMED:
+        register(function)
 
 
 @hookimpl

@@ -16,8 +16,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jitrench_core import hookimpl
+from jitrench_core import hookimpl, registry
 
+from . import schedules
 from .averaging import EMA, SWA
 from .clipping import clip_by_norm, clip_by_value, clip_grad_norm, clip_grad_value, global_norm, grad_norm
 from .kernels.numpy import KERNELS
@@ -61,6 +62,27 @@ from .schedules import (
 
 __version__ = "0.1.0"
 
+
+def get(name: str) -> Any:
+    """The optimizer class of this name, of any installed plugin; case, ``_`` and ``-`` do not matter where that is no other.
+
+    Raises ``NotFoundError`` with the near matches.
+
+    >>> get("AdamW"), get("adam_w") is AdamW
+    (<class 'jitrench_optim.rules.adam.AdamW'>, True)
+    """
+    return registry.optimizers[name]
+
+
+def get_schedule(name: str) -> Any:
+    """As ``get``, of a schedule; ``LR`` at the end may be left out. ``optim.schedules[name]`` is the same.
+
+    >>> get_schedule("cosine_annealing").__name__
+    'CosineAnnealingLR'
+    """
+    return registry.schedules[name]
+
+
 __all__ = ["SGD", "Adam", "AdamW", "AMSGrad", "NAdam", "RAdam", "Adamax", "LAMB"]
 __all__ += ["RMSprop", "Adagrad", "Adadelta", "Lion", "Muon", "Adafactor"]
 
@@ -85,6 +107,8 @@ __all__ += [
     "WarmupCosineLR",
 ]
 
+__all__ += ["get", "get_schedule", "schedules"]
+
 if not TYPE_CHECKING:  # a type checker knows the names that are
 
     def __getattr__(name: str) -> object:
@@ -102,6 +126,12 @@ def register_optimizers(register: Any) -> None:
     for cls in OPTIMIZERS:
         register(cls)
     register(LBFGS)
+
+
+@hookimpl
+def register_schedules(register: Any) -> None:
+    for name in schedules.NAMED:
+        register(getattr(schedules, name))
 
 
 @hookimpl

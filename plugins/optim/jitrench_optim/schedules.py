@@ -27,6 +27,7 @@ from weakref import WeakKeyDictionary
 
 from jitrench_core import Optimizer
 from jitrench_core.optimizer import OptimizerError
+from jitrench_core.plugins import make_listing
 
 from .saved import listed, plain
 
@@ -56,6 +57,7 @@ class Schedule:
 
     def __init__(self, optimizer: Optimizer) -> None:
         self.optimizer = _optimizer(self._name, optimizer)
+        self._held: list[tuple[Any, float]] = []  # the arrays that it wrote, and their values
         now = self._now()
         before, written = _seen.get(optimizer, ([], []))
         untouched = now[: len(written)] == written
@@ -123,13 +125,20 @@ class Schedule:
         return type(self).__name__
 
     def _now(self) -> list[float]:
-        return [group.lr.item() for group in self.optimizer.groups]
+        """The groups' learning rates. One that nobody set since is known: to read it from a GPU waits for all work there."""
+        groups = self.optimizer.groups
+        known = [*self._held, *[(None, 0.0)] * len(groups)]
+        return [
+            rate if group.lr.data is array else group.lr.item()
+            for group, (array, rate) in zip(groups, known, strict=False)
+        ]
 
     def _write(self) -> None:
         self._written = self.rates(self.last_epoch)
         momenta = self.momenta(self.last_epoch)
         for group, rate in zip(self.optimizer.groups, self._written, strict=True):
             group.lr = rate
+        self._held = [(group.lr.data, rate) for group, rate in zip(self.optimizer.groups, self._written, strict=True)]
         _set_momenta(self.optimizer, momenta)
         self._remember()
 
@@ -730,3 +739,12 @@ def _numbers(who: str, name: str, value: Any, optimizer: Any) -> list[float]:
         who, name, value, optimizer, lambda v: _is_number(v) and v >= 0, "a number from 0, or one for each group"
     )
     return [float(v) for v in found]
+
+
+# All of these that are found by name: all but the base class.
+NAMED = (
+    "ChainedScheduler", "ConstantLR", "CosineAnnealingLR", "CosineAnnealingWarmRestarts", "CyclicLR", "ExponentialLR", "LambdaLR",
+    "LinearLR", "MultiStepLR", "OneCycleLR", "PolynomialLR", "ReduceLROnPlateau", "SequentialLR", "StepLR", "WarmupCosineLR",
+)  # fmt: skip
+
+make_listing(__name__, "schedules")

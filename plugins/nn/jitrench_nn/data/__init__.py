@@ -38,3 +38,6 @@ __all__ = [
     "wine",
     "write_idx",
 ]
+
+# The data sets that are found by name: all that are made of plain options alone.
+NAMED = (breast_cancer, diabetes, digits, iris, mnist_5k, wine, read_csv, read_idx, read_npz)

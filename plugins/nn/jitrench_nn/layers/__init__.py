@@ -3,7 +3,11 @@
 The first argument is the width that comes out, and nearly all others are given by keyword. Weights are drawn by ``xavier_uniform``
 and biases start as zeros, but for ``Embedding`` (N(0, 1)), normalisation (ones) and recurrent layers (U, as PyTorch's), unless ``weight_init`` and ``bias_init`` say
 otherwise.
+
+The module is the catalogue, too, of every installed plugin's layers: ``nn.layers["KAN"]``.
 """
+
+from jitrench_core.plugins import make_listing
 
 from .activations import (
     CELU,
@@ -235,3 +239,8 @@ __all__ = [
     "ZeroPad2d",
     "ZeroPad3d",
 ]
+
+# Those that are losses, too.
+LOSSES = [name for name in __all__ if globals()[name].__module__ == f"{__name__}.losses"]
+
+make_listing(__name__, "layers")

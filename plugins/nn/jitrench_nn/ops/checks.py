@@ -9,8 +9,9 @@ from jitrench_core.backend import owner
 
 
 def visible(x: Any) -> bool:
-    """Whether the values of ``x`` can be looked at: inside ``vmap`` and ``jvp`` they cannot."""
-    return not owner(type(x.data)).depth
+    """Whether the values of ``x`` can be looked at: not inside ``vmap`` and ``jvp``, nor on a GPU, where it waits for all that is queued."""
+    who = owner(type(x.data))
+    return not (who.depth or getattr(who, "asynchronous", False))
 
 
 def extent(x: Any) -> tuple[int, int] | None:

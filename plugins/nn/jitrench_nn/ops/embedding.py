@@ -18,7 +18,7 @@ def embedding(indices: Any, weight: Any, /, *, padding_idx: int | None = None) -
 
     Raises ``DTypeError`` for indices that are no integers, ``ShapeError`` for a weight that is no matrix, and
     ``BoundsError`` for an index, or a ``padding_idx``, that is not in [0, n); a negative one does not count from the end. Inside
-    ``vmap``, where values cannot be looked at, such an index gives a row of NaN.
+    ``vmap``, and on a GPU, where values are not looked at, such an index gives a row of NaN.
 
     >>> import jitrench_core as jt
     >>> embedding(jt.tensor([2, 0]), jt.tensor([[1.0, 1.5], [2.0, 2.5], [3.0, 3.5]]))

@@ -143,7 +143,7 @@ def binary_cross_entropy(x: Any, target: Any, weight: Any = None, /, *, reductio
     Logarithms are at least -100. Of scores (logits) take ``binary_cross_entropy_with_logits``, which rounds less.
 
     Raises ``ShapeError`` where shapes differ, or the weight does not broadcast to them, and ``OpError`` for an x outside of [0, 1];
-    inside ``vmap`` and ``jvp``, where values cannot be looked at, such an x makes the loss NaN.
+    inside ``vmap`` and ``jvp`` and on a GPU, where values are not looked at, such an x makes the loss NaN.
     """
     x, target = jt.asarray(x), jt.asarray(target)
     same_shape("binary_cross_entropy", x, target)
@@ -311,11 +311,11 @@ def _class_weight(x: Any, weight: Any) -> Any:
 
 
 def _known(x: Any, target: Any, axis: int) -> tuple[Any, Any]:
-    """Where values cannot be looked at: targets that are classes, and NaN where one is not."""
+    """Where values cannot be looked at: targets that are classes, and where they were."""
     if visible(target):
         return target, None
     fits = (target >= 0) & (target < x.shape[axis])
-    return jt.where(fits, target, 0), jt.where(fits, 0.0, math.nan)
+    return jt.where(fits, target, 0), fits
 
 
 def _weighted(who: str, loss: Any, target: Any, weight: Any, counts: Any, reduction: str, divisor: Any = None) -> Any:
@@ -344,19 +344,21 @@ def nll_loss(
     nothing it is NaN.
 
     Raises ``DTypeError`` for targets that are no integers, and ``ShapeError`` where shapes do not fit or a class is not in
-    [0, classes). Inside ``vmap``, where values cannot be looked at, such a class makes the loss NaN.
+    [0, classes). Inside ``vmap`` and on a GPU, where values are not looked at, such a class makes the loss NaN.
     """
     x, target = jt.asarray(x), jt.asarray(target)
     floating("nll_loss", x)
     weight = _class_weight(x, weight)
     target, counts = _classes("nll_loss", x, target, weight, ignore_index)
     axis = 1 if x.ndim > 1 else 0
-    target, missing = _known(x, target, axis)
+    target, fits = _known(x, target, axis)
     rows = jt.reshape(jt.permute_dims(x, (*(a for a in range(x.ndim) if a != axis), axis)), (-1, x.shape[axis]))
     picked = rows[jt.arange(rows.shape[0], device=x.device), jt.reshape(target, (-1,))]
     loss = -jt.reshape(picked, target.shape)
     loss = loss if weight is None else loss * weight[target]
-    return _weighted("nll_loss", loss if missing is None else loss + missing, target, weight, counts, reduction)
+    return _weighted(
+        "nll_loss", loss if fits is None else jt.where(fits, loss, math.nan), target, weight, counts, reduction
+    )
 
 
 @jt.op(composite=True, samples=_classes_sample)
@@ -394,13 +396,15 @@ def cross_entropy(
     if target.dtype.kind == "f" and x.ndim and target.shape == x.shape:
         return _of_probabilities(x, target, weight, axis, label_smoothing, reduction)
     target, counts = _classes("cross_entropy", x, target, weight, ignore_index)
-    target, missing = _known(x, target, axis)
+    target, fits = _known(x, target, axis)
     loss = -log_softmax_at(x, target, axis=axis)
     loss = loss if weight is None else loss * weight[target]
     if label_smoothing:
         share = label_smoothing / x.shape[axis]
         loss = (1.0 - label_smoothing) * loss - share * jt.sum(_log_probabilities(x, weight, axis), axis=axis)
-    return _weighted("cross_entropy", loss if missing is None else loss + missing, target, weight, counts, reduction)
+    return _weighted(
+        "cross_entropy", loss if fits is None else jt.where(fits, loss, math.nan), target, weight, counts, reduction
+    )
 
 
 def _log_probabilities(x: Any, weight: Any, axis: int) -> Any:
@@ -579,13 +583,13 @@ def multi_margin_loss(
     if x.ndim > 2:
         raise jt.ShapeError(f"multi_margin_loss(): x has shape {x.shape}; expected (n, classes) or (classes,)")
     target, _ = _classes("multi_margin_loss", x, target, weight, None)
-    target, missing = _known(x, target, x.ndim - 1)
+    target, fits = _known(x, target, x.ndim - 1)
     own = jt.arange(x.shape[-1], device=x.device) == jt.expand_dims(target, axis=-1)
     score = jt.sum(jt.where(own, x, 0.0), axis=-1, keepdims=True)
     above = jt.relu(jt.where(own, 0.0, margin - score + x))  # slope 0 at 0, as PyTorch's
     loss = jt.mean(above if p == 1 else above * above, axis=-1)
     loss = loss if weight is None else loss * weight[target]
-    return reduced("multi_margin_loss", loss if missing is None else loss + missing, reduction)
+    return reduced("multi_margin_loss", loss if fits is None else jt.where(fits, loss, math.nan), reduction)
 
 
 # -- likelihoods ----------------------------------------------------------------------------------------------------

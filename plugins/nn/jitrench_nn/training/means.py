@@ -18,6 +18,16 @@ def number(value: Any) -> Any:
     return value.item() if hasattr(value, "item") and getattr(value, "size", None) == 1 else value
 
 
+def fetched(scalars: list[jt.Tensor]) -> list[Any]:
+    """The values of 0-d Tensors; off a GPU they come together, since each transfer waits for all work there."""
+    if len(scalars) < 2 or not getattr(scalars[0].device.backend, "asynchronous", False):
+        return [x.item() for x in scalars]
+    dtype = jt.complex128 if any(x.dtype.kind == "c" for x in scalars) else jt.float64
+    device = scalars[0].device
+    found: list[Any] = jt.stack([jt.asarray(x, dtype=dtype, device=device) for x in scalars]).tolist()
+    return found
+
+
 def taken(name: str) -> bool:
     """Whether a column of the history has this name anyway."""
     return name in ("loss", "epoch", "step", "lr", "seconds") or name.startswith("val_")
@@ -39,8 +49,9 @@ class Mean:
             self._gather()
 
     def _gather(self) -> None:
-        for value, weight in self._pending:
-            self.total += value.item() * weight
+        values = fetched([value for value, _ in self._pending])
+        for value, (_, weight) in zip(values, self._pending, strict=True):
+            self.total += value * weight
             self.weight += weight
         self._pending.clear()
 

@@ -28,7 +28,7 @@ from .callbacks import Checkpoint, EarlyStopping, hooks, value_of
 from .errors import NonFiniteError, TrainingError, whole
 from .history import History, Row
 from .interrupts import CtrlC
-from .means import Mean, Metrics, number, taken
+from .means import Mean, Metrics, fetched, number, taken
 
 INTERRUPTED = Path("interrupted.ckpt")
 
@@ -55,7 +55,8 @@ class Trainer:
     - ``device``: where batches are moved; None leaves them where they are.
     - ``callbacks`` and ``loggers`` (the same, called last); ``checkpoint``, a path or a ``Checkpoint``.
     - ``progress``: True for a bar (tqdm), ``"lines"``, or False.
-    - ``detect_nan`` ends the training before an update by a loss or gradients that are not finite, and names the culprit.
+    - ``detect_nan`` ends the training before an update by a loss or gradients that are not finite, and names the culprit. None (the
+      default): yes, but where looking at a number waits for the device, as on a GPU, it looks at the mean loss of each epoch alone.
 
     Raises ``TrainingError`` for what does not fit together.
     """
@@ -82,7 +83,7 @@ class Trainer:
         loggers: Any = (),
         checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
         progress: bool | str = True,
-        detect_nan: bool = True,
+        detect_nan: bool | None = None,
     ) -> None:
         _check_model(model)
         if (loss is None) == (step is None):
@@ -686,7 +687,7 @@ class Trainer:
         """Loss and gradients of one batch."""
         if self.device is not None:
             batch = self._moved(batch)
-        again = Moment(self) if self.detect_nan else None
+        again = Moment(self) if self._looks() else None
         size = _size(batch)
         loss, logs = self._compute(batch)
         detached = loss.detach()
@@ -700,6 +701,12 @@ class Trainer:
             logs.pop("output", None)
             logs.pop("target", None)
         self._seen.append((logs, size))
+
+    def _looks(self) -> bool:
+        """Whether each step is held to finite numbers."""
+        if self.detect_nan is None:
+            return not (self._parameters and getattr(self._parameters[0].device.backend, "asynchronous", False))
+        return self.detect_nan
 
     def _compute(self, batch: Any) -> tuple[jt.Tensor, dict[str, Any]]:
         """The loss of a batch, and what is known about it."""
@@ -791,7 +798,12 @@ class Trainer:
         if (rate := getattr(self.optimizer, "lr", None)) is not None:
             row["lr"] = float(rate)
         row["seconds"] = time.monotonic() - self._began
-        if self.detect_nan and not self._told_nan and not math.isfinite(row.get("val_loss", 0.0)):
+        if self.detect_nan is None and not self._looks() and not math.isfinite(row["loss"]):
+            raise NonFiniteError(
+                f"epoch {self.epoch + 1} ended with a mean loss of {row['loss']}: on {self._parameters[0].device} the steps themselves "
+                f"are not looked at, unless you ask for it: detect_nan=True names the step and where it came from"
+            )
+        if self.detect_nan is not False and not self._told_nan and not math.isfinite(row.get("val_loss", 0.0)):
             self._told_nan = True
             warnings.warn(
                 f"epoch {self.epoch + 1}: val_loss is {row['val_loss']}, while the training's loss is {row['loss']:.4g}; the training "
@@ -881,16 +893,14 @@ class Trainer:
     def _finite_gradients(self) -> bool:
         """Whether all gradients are finite, by their sums; one that overflows is looked at closely."""
         with jt.no_grad():
-            for p in self._parameters:
-                g = p.grad
-                if g is not None and not math.isfinite(abs(jt.sum(g).item())) and culprit.bad_numbers(g):
-                    return False
-        return True
+            held = [g for p in self._parameters if (g := p.grad) is not None]
+            sums = fetched([jt.sum(g) for g in held])
+            return not any(culprit.bad_numbers(g) for g, x in zip(held, sums, strict=True) if not math.isfinite(abs(x)))
 
     def _check_parameters(self) -> None:
         """The last update is followed by no loss that would show what it did."""
         trained = ((name, p) for name, p in self._named().items() if p.requires_grad)
-        if self.detect_nan and (found := culprit.in_parameters(trained)):
+        if self._looks() and (found := culprit.in_parameters(trained)):
             raise NonFiniteError(
                 f"after epoch {self.epoch}, step {self.step}: {found}. The last update made it, of a finite gradient: a smaller "
                 f"learning rate, or clip=, may help"
@@ -903,7 +913,7 @@ class Trainer:
             return
         with jt.no_grad():
             held = [(p, p.grad) for p in self._parameters if p.grad is not None]
-            norm = math.hypot(*(jt.vector_norm(g).item() for _, g in held))
+            norm = math.hypot(*fetched([jt.vector_norm(g) for _, g in held]))
             if norm > self.clip:  # type: ignore[operator]
                 for p, g in held:
                     p.grad = g * (self.clip / (norm + 1e-6))  # type: ignore[operator]
