@@ -2,21 +2,40 @@
 
 The namespace is array-api-compat's, which completes CuPy's own functions to the Array API standard. CuPy is imported when
 the first array is made. Where there are several GPUs, each kernel runs under its operands' device: CuPy would compute on
-the current one, and let it read another's memory. An index array that is out of bounds wraps around, as always in CuPy.
+the current one, and let it read another's memory. Nothing here keeps a stream: all work goes to CuPy's current one. An index
+array that is out of bounds wraps around, as always in CuPy. See docs/cupy.md.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from jitrench_core import Backend, BackendError, hookimpl
+
+from .memory import Memory, OutOfMemoryError, explained, memory, versions
+from .precision import allow_tf32, tf32_allowed
+
+__all__ = [
+    "CuPy",
+    "Memory",
+    "OutOfMemoryError",
+    "allow_tf32",
+    "memory",
+    "register_backends",
+    "tf32_allowed",
+    "versions",
+]
 
 
 class CuPy(Backend):
     """CuPy's arrays."""
 
+    asynchronous = True  # to look at a value waits for all work that is queued, so checks of values are left out
+
     def __init__(self) -> None:
         super().__init__("cupy", "array_api_compat.cupy", root="cupy", aliases=("cuda",), numbered=True)
+        self._count = 0
 
     @property
     def xp(self) -> Any:
@@ -29,12 +48,14 @@ class CuPy(Backend):
             ) from e.__cause__
 
     def device_count(self) -> int:
-        """How many GPUs CuPy sees; 0 where there is no GPU or no driver."""
-        runtime = self.xp.cuda.runtime
-        try:
-            return int(runtime.getDeviceCount())
-        except runtime.CUDARuntimeError:
-            return 0
+        """How many GPUs CuPy sees; 0 where there is no GPU or no driver. CUDA counts them once for a process."""
+        if not self._count:
+            runtime = self.xp.cuda.runtime
+            try:
+                self._count = int(runtime.getDeviceCount())
+            except runtime.CUDARuntimeError:
+                return 0
+        return self._count
 
     def index_of(self, array: Any) -> int:
         return int(array.device.id)
@@ -52,18 +73,35 @@ class CuPy(Backend):
         if type(data).__module__.partition(".")[0] != self.root:
             import numpy as np
 
-            data = np.asarray(data)
+            data = np.asarray(data, dtype=dtype)  # a list of words above 2**63 would become floats
             if data.dtype.kind in "OSUVmM":
                 raise TypeError(f"NumPy makes dtype {data.dtype} of it; numbers and booleans are supported")
-        with self.native_device(index):
-            return self.xp.asarray(data, dtype=dtype, copy=copy)
+        return self._on(index, lambda: self.xp.asarray(data, dtype=dtype, copy=copy))
 
     def to_numpy(self, array: Any) -> Any:
-        return self.xp.asnumpy(array)
+        with array.device:  # whose current stream the copy comes after
+            return self.xp.asnumpy(array)
 
     def create(self, function: str, *args: Any, index: int, **kwargs: Any) -> Any:
-        with self.native_device(index):  # CuPy's creation functions use the current device
-            return super().create(function, *args, index=index, **kwargs)
+        make = super().create
+        return self._on(index, lambda: make(function, *args, index=index, **kwargs))
+
+    def _on(self, index: int, make: Callable[[], Any]) -> Any:
+        """What ``make`` returns, with GPU ``index`` as CuPy's current one: what it makes comes to be there."""
+        with self.native_device(index):
+            try:
+                return make()
+            except Exception as error:
+                raise self.explain(error) or error  # noqa: B904 -- it has its cause
+
+    def explain(self, error: Exception) -> Exception | None:
+        """An ``OutOfMemoryError`` with the numbers of the current GPU, where ``error`` says that its memory ran out."""
+        return explained(error)
+
+    def details(self) -> dict[str, str]:
+        """What ``jitrench doctor`` shows: versions, TF32, and each GPU with its memory."""
+        found = {**versions(), "TF32": "allowed" if tf32_allowed() else "not allowed"}
+        return found | {place: str(memory(place)) for place in map("cupy:{}".format, range(self.device_count()))}
 
     def link(self, op: Any, cls: type) -> Any:
         if not self.kernels:
@@ -83,7 +121,10 @@ class CuPy(Backend):
             if len(found) > 1:
                 raise ValueError(f"operands on GPUs {', '.join(map(str, sorted(found)))}")
             with device(*found):
-                return kernel(*arrays, **attrs)
+                try:
+                    return kernel(*arrays, **attrs)
+                except Exception as error:  # while it is known which GPU it was
+                    raise explained(error) or error  # noqa: B904 -- it has its cause
 
         return on_device
 

@@ -1,0 +1,41 @@
+"""Softmax and its kin, a launch each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cupy as cp
+
+from ..cuda import by_row, function
+from .rows import Rows, alike, generic, one_for_each
+
+
+def softmax(x: Any, /, *, axis: Any = -1) -> Any:
+    """The op ``softmax``."""
+    if not (alike(x) and one_for_each(x, axis)):
+        return generic("softmax", x, axis=axis)
+    rows = Rows(x, axis)
+    y = cp.empty_like(rows.matrix)
+    by_row(function("rows", "softmax", x.dtype), rows.rows, rows.n, rows.matrix, y, rows.rows, rows.n, 0)
+    return rows.back(y)
+
+
+def log_softmax(x: Any, /, *, axis: Any = -1) -> Any:
+    """The op ``log_softmax``."""
+    if not (alike(x) and one_for_each(x, axis)):
+        return generic("log_softmax", x, axis=axis)
+    rows = Rows(x, axis)
+    y = cp.empty_like(rows.matrix)
+    by_row(function("rows", "log_softmax", x.dtype), rows.rows, rows.n, rows.matrix, y, rows.rows, rows.n)
+    return rows.back(y)
+
+
+def logsumexp(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
+    """The op ``logsumexp``."""
+    over = tuple(range(x.ndim)) if axis is None else axis
+    if not (alike(x) and one_for_each(x, over)):
+        return generic("logsumexp", x, axis=axis, keepdims=keepdims)
+    rows = Rows(x, over)
+    y = cp.empty(rows.rows, x.dtype)
+    by_row(function("rows", "logsumexp", x.dtype), rows.rows, rows.n, rows.matrix, y, rows.rows, rows.n)
+    return rows.column(y) if keepdims else y.reshape(rows.shape[: rows.kept])
