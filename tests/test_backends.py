@@ -670,30 +670,3 @@ def test_cupy_with_one_gpu_pays_nothing(cupy_backend):
     cupy_backend._xp = fake_namespace(1)
     kernel = len
     assert cupy_backend.bind(kernel) is kernel
-
-
-def test_cupy_index_kernels_agree_with_numpys(cupy_backend, monkeypatch):
-    """The kernels, with NumPy in CuPy's place: the calls they make are those that both have."""
-    import jitrench_numpy.kernels as reference
-    from jitrench_core.ops.indexing import ARRAY
-
-    monkeypatch.setitem(sys.modules, "cupy", np)
-    fake = types.ModuleType("cupyx")
-    fake.scatter_add = np.add.at
-    monkeypatch.setitem(sys.modules, "cupyx", fake)
-    monkeypatch.delitem(sys.modules, "jitrench_cupy.kernels", raising=False)
-    from jitrench_cupy import kernels
-
-    monkeypatch.delitem(sys.modules, "jitrench_cupy.kernels")
-    x, i = np.arange(12.0).reshape(3, 4), np.array([0, 2, 2])
-    mask = x > 5
-    for key, arrays in [((1,), ()), ((ARRAY, slice(None, 2)), (i,)), ((ARRAY,), (mask,)), ((None, ..., ARRAY), (i,))]:
-        picked = reference.KERNELS["getitem"](x, *arrays, key=key)
-        np.testing.assert_array_equal(kernels.KERNELS["getitem"](x, *arrays, key=key), picked)
-        for value in (7.0, picked + 1):
-            expected = reference.KERNELS["setitem"](x, value, *arrays, key=key)
-            np.testing.assert_array_equal(kernels.KERNELS["setitem"](x, value, *arrays, key=key), expected)
-        attrs = {"shape": x.shape, "dtype": "float64", "keys": ((key, len(arrays)), ((0,), 0))}
-        expected = reference.KERNELS["scatter_pieces"](picked, *arrays, x[0], **attrs)
-        np.testing.assert_array_equal(kernels.KERNELS["scatter_pieces"](picked, *arrays, x[0], **attrs), expected)
-    assert x[0, 1] == 1.0

@@ -1,0 +1,60 @@
+"""A stand-in for ``cupyx``: see the package ``cupy`` beside it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import cupy
+import numpy as _np
+from cupy import _Module, _state
+from cupy._array import scatter as _scatter
+from cupy._functions import ufunc as _ufunc
+from cupy._state import DeviceSynchronized
+
+rsqrt = _ufunc("rsqrt", _state.names("cupyx")["rsqrt"], lambda x: _np.reciprocal(_np.sqrt(x)), "cupyx")
+
+
+def scatter_add(a: Any, slices: Any, value: Any) -> None:
+    """Add ``value`` to ``a[slices]``, as often as an index is named."""
+    _scatter("add", a, slices, value)
+
+
+def scatter_max(a: Any, slices: Any, value: Any) -> None:
+    _scatter("max", a, slices, value)
+
+
+def scatter_min(a: Any, slices: Any, value: Any) -> None:
+    _scatter("min", a, slices, value)
+
+
+@contextmanager
+def allow_synchronize(allow: bool) -> Iterator[None]:
+    """Within it a synchronisation raises ``DeviceSynchronized``, unless ``allow``."""
+    before, _state.allowed = _state.allowed, allow
+    try:
+        yield
+    finally:
+        _state.allowed = before
+
+
+@contextmanager
+def errstate(
+    *, divide: Any = None, over: Any = None, under: Any = None, invalid: Any = None, linalg: Any = None
+) -> Iterator[None]:
+    yield
+
+
+def empty_pinned(shape: Any, dtype: Any = float, order: str = "C") -> Any:
+    return _np.empty(shape, dtype, order)  # type: ignore[call-overload]
+
+
+def zeros_pinned(shape: Any, dtype: Any = float, order: str = "C") -> Any:
+    return _np.zeros(shape, dtype, order)  # type: ignore[call-overload]
+
+
+__version__ = cupy.__version__
+assert DeviceSynchronized
+sys.modules[__name__].__class__ = _Module
