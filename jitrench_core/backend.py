@@ -95,7 +95,10 @@ class Device:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        chosen.set(chosen.get()[:-1])
+        inside = list(chosen.get())
+        if self in inside:  # blocks of generators need not end in the order in which they began
+            del inside[len(inside) - 1 - inside[::-1].index(self)]
+        chosen.set(tuple(inside))
 
 
 class Backend:
@@ -230,8 +233,23 @@ class Backend:
         if op.name in self.missing and (op.name, self.name) not in PLUGIN_KERNELS:
             raise self._lacking("op", op.name)
         if kernel is None:
-            kernel = op.bound_forward(self.xp)
+            kernel = self._form(op)
         return self.bind(kernel) if kernel is not None else None
+
+
+    def _form(self, op: Op) -> Kernel | None:
+        """The op's forward; where that may have no form for some operands, each result is looked at."""
+        form = op.bound_forward(self.xp)
+        if form is None or "NotImplemented" not in getattr(getattr(op.forward, "__code__", None), "co_names", ()):
+            return form
+
+        def partial_form(*arrays: Any, **attrs: Any) -> Any:
+            result = form(*arrays, **attrs)
+            if result is NotImplemented:
+                raise self._lacking("op", op.name)
+            return result
+
+        return partial_form
 
 
 class KernelTable(dict[Any, Any]):
@@ -259,7 +277,7 @@ class KernelTable(dict[Any, Any]):
 
         def first_call(*arrays: Any, **attrs: Any) -> Any:
             result = kernel(*arrays, **attrs)
-            if result is NotImplemented:  # a forward that has no form in the standard's functions
+            if result is NotImplemented:
                 raise who._lacking("op", self.op.name)
             self.op.check_result(result, arrays)
             # Where a kernel was registered since, the next call links that; where calls are watched, each comes here.

@@ -81,10 +81,18 @@ def lacking(backend: Backend, kind: str, name: str, reason: str) -> JITrenchErro
 
 def _has(backend: Backend, kind: str, name: str, needs_kernel: bool) -> bool:
     """Whether ``backend`` says that it has it; one whose library is missing has nothing."""
-    if kind == "op":
-        own = name not in backend.missing and (name in backend.kernels or not needs_kernel)
-        return own or (name, backend.name) in PLUGIN_KERNELS
     try:
-        return name not in backend.missing and hasattr(backend.xp, name)
+        xp = backend.xp
     except BackendError:
         return False
+    if kind == "dtype":
+        return name not in backend.missing and hasattr(xp, name)
+    own = name not in backend.missing and (name in backend.kernels or not needs_kernel)
+    return own or (name, backend.name) in PLUGIN_KERNELS
+
+
+def admitted(backend: Backend, array: Any) -> Any:
+    """``array``, which ``backend`` has made of other data; ``DTypeError`` where it is of a dtype that the backend declares missing."""
+    if backend.missing and (name := backend.core_dtype(array.dtype).name) in backend.missing:
+        raise lacking(backend, "dtype", name, backend.missing[name])
+    return array

@@ -29,7 +29,7 @@ def explain(op: Op, error: Exception, arrays: tuple[Any, ...]) -> None:
             del better  # else the frame, its error's traceback and so the operands live on
     if len({str(x.device) for x in tensors if not owner(type(x.data)).depth}) > 1:
         raise mismatch(op, arrays) from error
-    if op.elementwise and not _broadcast([x.shape for x in tensors]):
+    if op.elementwise and tensors and not _broadcast([x.shape for x in tensors]):
         raise ShapeError(
             f"{op.name}(): shapes {' and '.join(str(x.shape) for x in tensors)} do not broadcast: from the last axis back, "
             f"lengths must be equal or 1. Operands: {describe(arrays)}."

@@ -274,6 +274,17 @@ def test_a_backend_explains_what_its_library_raised(monkeypatch):
         jt.ones(2) + jt.ones(3)
 
 
+def test_a_kernels_error_of_numbers_alone_is_its_own(monkeypatch):
+    def fail(x):
+        raise ValueError("no such number")
+
+    monkeypatch.setitem(backends.PLUGIN_KERNELS, ("by_kernels_alone", "numpy"), ("a plugin", fail))
+    by_kernels_alone.op.kernels.clear()
+    with pytest.raises(ValueError, match="^no such number$"):
+        by_kernels_alone(2.0)
+    by_kernels_alone.op.kernels.clear()
+
+
 def test_lines_of_an_unknown_backend_are_none():
     assert list(expected.lines("nobody")) == []
     with pytest.raises(PluginError, match="is no check of the battery"):

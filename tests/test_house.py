@@ -44,7 +44,7 @@ DOCUMENTED = {
     "watching",
 }
 STANDARD = {"__future__", "array_api_compat", "array_api_strict", "cupy", "cupyx", "numpy", "safetensors"}
-STANDARD |= {"scipy", "numexpr"}  # what a plugin is for
+STANDARD |= {"scipy"}  # what a plugin is for
 STANDARD |= {"PIL", "matplotlib", "mlxtend", "sklearn", "tensorboardX", "tqdm"}  # inside functions, with extras
 
 

@@ -69,6 +69,11 @@ class BatchLevel(Level):
             self.run_of(arrays)
             inner = [Tensor(a) if isinstance(a, Batch) else a for a in arrays]
             made = op.forward(_Namespace(op), *inner, **attrs)  # type: ignore[misc]
+            if made is NotImplemented:
+                raise TransformError(
+                    f"{op.name}() cannot run under vmap: it has no form in the standard's functions, which could run on batches. "
+                    f"Declare a batching rule by @{op.name}.batch"
+                )
             return _unwrapped(made, self)
 
         return kernel

@@ -10,6 +10,7 @@ from typing import Any
 
 from .. import graph
 from ..backend import owner
+from ..devices import admitted
 from ..devices import device as as_device
 from ..dtypes import complex128, float64
 from ..dtypes import dtype as as_dtype
@@ -107,7 +108,7 @@ def _array(data: Any, dtype: Any, device: Any, copy: bool | None) -> Any:
             f"asarray(copy=False) of Python's {type(data).__name__}: a tensor of it is a copy; leave copy= out"
         )
     try:
-        return host.asarray(data, dtype=want, index=target.index, copy=copy)
+        return admitted(host, host.asarray(data, dtype=want, index=target.index, copy=copy))
     except JITrenchError:
         raise
     except ValueError as e:

@@ -8,6 +8,7 @@ from operator import index
 from typing import Any
 
 from ..backend import owner
+from ..devices import admitted
 from ..devices import device as as_device
 from ..dtypes import dtype as as_dtype
 from ..errors import AxisError, DTypeError, OpError, ShapeError, TransformError
@@ -560,7 +561,7 @@ def to_device(xp: Any, x: Any, /, *, device: str, source: str) -> Any:
     """x on another device; its gradient comes back. Users call ``t.to(device)``."""
     target, home = as_device(device), owner(type(x))
     same = target.backend is home
-    return target.backend.asarray(x if same else home.to_numpy(x), index=target.index)
+    return admitted(target.backend, target.backend.asarray(x if same else home.to_numpy(x), index=target.index))
 
 
 @to_device.batch
