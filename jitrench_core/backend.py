@@ -60,6 +60,7 @@ class Device:
     """Where an array lives: a backend and, where it has several devices, an index. Equal to its own spellings.
 
     In a ``with`` block it is the default device, of this thread or asynchronous task: that of what is made of Python's numbers and lists.
+    A generator that yields inside of a block leaves the device to its caller, until it goes on.
     """
 
     __slots__ = ("backend", "index")
@@ -127,13 +128,23 @@ class Backend:
         kernels: Mapping[str, Kernel | Mapping[type, Kernel]] | None = None,
         missing: Mapping[str, str] | None = None,
     ) -> None:
+        for taken in (name, *aliases):
+            if not taken or ":" in taken or taken.split() != [taken]:
+                raise BackendError(f"a device is called by a word without ':', such as 'jax'; got {taken!r}")
         self.name = name
         self.namespace = namespace
         self.root = root or namespace.partition(".")[0]
         self.aliases = aliases
         self.numbered = numbered
         self.kernels: dict[str, Kernel | Mapping[type, Kernel]] = dict(kernels or {})
-        self.missing = dict(missing or {})
+        gaps: Any = missing or {}
+        if not isinstance(gaps, Mapping) or not all(
+            type(x) is str and x.strip() for pair in gaps.items() for x in pair
+        ):
+            raise BackendError(
+                f"backend {name!r}: missing= takes names of ops and dtypes, each with its reason; got {missing!r}"
+            )
+        self.missing = dict(gaps)
         self.first = Device(self, 0)
         self._xp: Any = None
         self._native: dict[DType, Any] = {}
@@ -207,7 +218,8 @@ class Backend:
         if type(native) is DType:
             return native
         if native not in self.core_dtypes:
-            found = (d for d in dtypes.DTYPES.values() if getattr(self.xp, d.name, None) == native)
+            own = ((d, getattr(self.xp, d.name, None)) for d in dtypes.DTYPES.values())
+            found = (d for d, known in own if known is not None and known == native)  # NumPy's float64 equals None
             self.core_dtypes[native] = next(found, None) or dtypes.dtype(native)
         return self.core_dtypes[native]
 
@@ -236,10 +248,9 @@ class Backend:
             kernel = self._form(op)
         return self.bind(kernel) if kernel is not None else None
 
-
     def _form(self, op: Op) -> Kernel | None:
         """The op's forward; where that may have no form for some operands, each result is looked at."""
-        form = op.bound_forward(self.xp)
+        form: Kernel | None = op.bound_forward(self.xp)
         if form is None or "NotImplemented" not in getattr(getattr(op.forward, "__code__", None), "co_names", ()):
             return form
 

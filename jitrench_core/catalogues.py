@@ -47,9 +47,12 @@ class Catalogue:
         return found[0]
 
     def _alike(self, name: object) -> list[str]:
-        if name in self.entries or self.suffix is None or type(name) is not str:
-            return [str(name)] if name in self.entries else []
-        return [other for other in self.entries if self._plain(other) == self._plain(name)]
+        if type(name) is not str:
+            return []
+        if name in self.entries or self.suffix is None:
+            return [name] if name in self.entries else []
+        plain = self._plain(name)
+        return [other for other in self.entries if plain and self._plain(other) == plain]
 
     def _near(self, name: str) -> str:
         """What was meant, else, where they are few, all that there is."""
@@ -65,7 +68,7 @@ class Catalogue:
         return name.replace("_", "").replace("-", "").lower().removesuffix(self.suffix or "")
 
     def __getitem__(self, name: str) -> Any:
-        return self.entries[name if name in self.entries else self.key(name)]
+        return self.entries[name if type(name) is str and name in self.entries else self.key(name)]
 
     def __contains__(self, name: object) -> bool:
         if not self._alike(name):
@@ -87,7 +90,7 @@ def _has(cls: Any, *names: str) -> bool:
 
 
 def _derives(cls: Any, base: str) -> bool:
-    return isinstance(cls, type) and base in {c.__name__ for c in cls.__mro__}
+    return isinstance(cls, type) and base in {c.__name__ for c in cls.__mro__[1:]}
 
 
 ops = Catalogue("op", "what @jt.op returns", lambda f: type(getattr(f, "op", None)).__name__ == "Op", suffix=None)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import backend as backends
 from .backend import BACKENDS, NO_BACKEND, PLUGIN_KERNELS, Device, chosen, names
-from .errors import BackendError, DTypeError, JITrenchError, NotFoundError, UnsupportedError, suggest
+from .errors import BackendError, DTypeError, JITrenchError, MissingDTypeError, NotFoundError, UnsupportedError, suggest
 
 if TYPE_CHECKING:
     from .backend import Backend
@@ -68,7 +68,7 @@ def lacking(backend: Backend, kind: str, name: str, reason: str) -> JITrenchErro
     ]
     where = ", ".join(sorted(b.name for b in others)) or "none"
     if kind == "dtype":
-        return DTypeError(
+        return (MissingDTypeError if reason else DTypeError)(
             f"backend {backend.name!r} has no dtype {name}{f': {reason}' if reason else ''}. Installed backends that have it: {where}."
         )
     why = reason or "it has no kernel there, and no form in the standard's functions"

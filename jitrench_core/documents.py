@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterable, Iterator
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ from .errors import JITrenchError, NotFoundError, suggest
 from .op import Op
 
 CORE = "jitrench-core"
+MARK = "<!-- written by `jitrench docs --into`, which removes this page when its plugin has gone -->"
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
@@ -35,6 +36,8 @@ class Entry(NamedTuple):
     def doc(self) -> str:
         """Its own docstring: none that is inherited, and none that a dataclass writes."""
         item = self.item.op if self.kind == "op" else type(self.item) if self.kind == "backend" else self.item
+        while type(item) is partial:
+            item = item.func
         text = vars(item).get("__doc__") if isinstance(item, type) else getattr(item, "__doc__", None)
         if not isinstance(text, str) or (isinstance(item, type) and text.startswith(f"{item.__name__}(")):
             return ""
@@ -344,32 +347,51 @@ def plural(kind: str) -> str:
 def write(folder: Path) -> list[Path]:
     """An index and a page for each plugin, and the core's, as Markdown files in ``folder``, which is made; returns them.
 
+    A page that an earlier call wrote there of a plugin that has gone is removed.
+
     Raises ``JITrenchError`` where the folder cannot be written.
     """
     every = entries()
     owners = sorted({e.owner for e in every} | {p.name for p in plugins.plugins()})
-    pages = {"index.md": _index(every, owners)}
-    pages |= {_file(owner): _owner_page(owner, [e for e in every if e.owner == owner], every) for owner in owners}
+    files = _files(owners)
+    pages = {"index.md": _index(every, files)}
+    pages |= {file: _owner_page(owner, [e for e in every if e.owner == owner], every) for owner, file in files.items()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.glob("*.md"):
+            if old.name not in pages and old.read_bytes().startswith(MARK.encode()):
+                old.unlink()
         for name, body in pages.items():
-            (folder / name).write_text("\n".join(body).rstrip() + "\n", encoding="utf-8")
+            text = "\n".join([MARK, "", *body]).rstrip() + "\n"
+            (folder / name).write_text(text, encoding="utf-8", newline="\n")
     except OSError as e:
         raise JITrenchError(f"the pages cannot be written: {e}") from e
     return [folder / name for name in pages]
 
 
-def _file(owner: str) -> str:
-    return re.sub(r"[^\w.-]", "_", owner) + ".md"
+def _files(owners: Iterable[str]) -> dict[str, str]:
+    """A file for each owner; no two names differ in case alone, which some file systems take for one."""
+    found: dict[str, str] = {}
+    taken = {"index"}
+    for owner in owners:
+        name = plain = re.sub(r"[^\w.-]", "_", owner)
+        n = 1
+        while name.lower() in taken:
+            n += 1
+            name = f"{plain}-{n}"
+        taken.add(name.lower())
+        found[owner] = f"{name}.md"
+    return found
 
 
-def _index(every: list[Entry], owners: list[str]) -> list[str]:
+def _index(every: list[Entry], files: dict[str, str]) -> list[str]:
     lines = ["# What is installed", ""]
-    lines += [f"- [{owner}]({_file(owner)}) {' '.join(filter(None, _origin(owner)))}".rstrip() for owner in owners]
+    lines += [f"- [{owner}]({file}) {' '.join(filter(None, _origin(owner)))}".rstrip() for owner, file in files.items()]
     for kind, entries_of in _grouped(every).items():
         lines += ["", f"## {plural(kind).capitalize()}", "", "| name | from | what it does |", "|---|---|---|"]
         lines += [
-            f"| [`{e.name}`]({_file(e.owner)}#{_anchor(e)}) | {e.owner} | {_cell(e.summary)} |" for e in entries_of
+            f"| [`{_cell(e.name)}`]({files[e.owner]}#{_anchor(e)}) | {e.owner} | {_cell(e.summary)} |"
+            for e in entries_of
         ]
     return lines
 
@@ -407,7 +429,7 @@ def _grouped(every: Iterable[Entry]) -> dict[str, list[Entry]]:
 
 
 def _anchor(e: Entry) -> str:
-    return f"{e.kind}-{e.name}"
+    return f"{e.kind}-" + re.sub(r"[^\w-]", "_", e.name)  # whatever the name, it ends neither a link nor a cell
 
 
 def _cell(text: str) -> str:
@@ -417,9 +439,11 @@ def _cell(text: str) -> str:
 def _markdown(doc: str) -> list[str]:
     """A docstring, its doctests as blocks of code."""
     lines: list[str] = []
-    inside = False
+    inside = fenced = False
     for line in doc.splitlines():
-        starts = line.lstrip().startswith(">>>")
+        if not inside and line.lstrip().startswith(("```", "~~~")):
+            fenced = not fenced
+        starts = not fenced and line.lstrip().startswith(">>>")
         if starts and not inside:
             lines += ["```pycon"]
         elif inside and not line.strip():

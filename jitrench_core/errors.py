@@ -49,6 +49,10 @@ class UnsupportedError(BackendError, NotImplementedError):
     """An op that the operands' backend does not have; the message says which installed one does."""
 
 
+class MissingDTypeError(DTypeError, UnsupportedError):
+    """A data type that the backend declares missing; the message says which installed one has it."""
+
+
 class GradientError(JITrenchError, RuntimeError):
     """A derivative that cannot be taken; the message says why."""
 

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from .op import Op
 
 
+# What a library raises that lacks something: no operand is to blame.
+_LIBRARYS = (AttributeError, ImportError, NotImplementedError)
+
+
 def explain(op: Op, error: Exception, arrays: tuple[Any, ...]) -> None:
     """Raise a better error where the operands tell why the kernel failed; else note them on ``error``."""
     if type(error).__module__.startswith("jitrench_core"):
@@ -34,8 +38,11 @@ def explain(op: Op, error: Exception, arrays: tuple[Any, ...]) -> None:
             f"{op.name}(): shapes {' and '.join(str(x.shape) for x in tensors)} do not broadcast: from the last axis back, "
             f"lengths must be equal or 1. Operands: {describe(arrays)}."
         ) from error
-    if op.check_rule is not None:
-        op.check_rule(*arrays)
+    if op.check_rule is not None and not isinstance(error, _LIBRARYS):
+        try:
+            op.check_rule(*arrays)
+        except Exception as better:
+            raise better from error
     known = {ValueError: ShapeError, IndexError: BoundsError, TypeError: DTypeError, OverflowError: DTypeError}
     # NumPy's ufuncs raise children of TypeError
     ours: type[Exception] | None = DTypeError if isinstance(error, TypeError) else known.get(type(error))

@@ -713,6 +713,11 @@ class Optimizer:
                 if p.kind is not p.VAR_KEYWORD and p.name not in ("params", "options")
             ]
         for name in sorted(map(str, unknown)):
+            if name in known:  # its own __init__ handed it on as it is
+                raise OptimizerError(
+                    f"{type(self).__name__}.__init__ passes {name!r} to jt.Optimizer by itself: the rule's options go together, "
+                    f"super().__init__(params, lr=lr, options={{{name!r}: {name}}})"
+                )
             hint = _ELSEWHERE.get(name) or suggest(name, known).strip()
             raise OptimizerError(
                 f"{type(self).__name__} has no option {name!r}; it has {', '.join(known) or 'none'}.{hint and ' ' + hint}"

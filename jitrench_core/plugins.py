@@ -124,6 +124,13 @@ def register(module: Any, name: str) -> None:
                 f"plugin {name!r} ({getattr(module, '__name__', module)}) implements no hook: decorate at least one of "
                 f"{', '.join(hookspecs.HOOKS)} with @jitrench_core.hookimpl"
             )
+        for impl in (
+            i for caller in pm.get_hookcallers(module) or () for i in caller.get_hookimpls() if i.plugin is module
+        ):
+            if not impl.argnames:
+                raise PluginError(
+                    f"plugin {name!r}: {impl.function.__name__}() takes no parameter; a hook takes one, named register"
+                )
         staging = registry.Staging(name)
         others = [plugin for plugin in pm.get_plugins() if plugin is not module]
         for hook in hookspecs.HOOKS:

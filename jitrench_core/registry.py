@@ -29,11 +29,19 @@ class Staging:
         self.items: dict[tuple[str, str], tuple[Catalogue, Any]] = {}  # by kind and name
         self.backends: list[Backend] = []
         self.kernels: dict[tuple[str, str], Callable[..., Any]] = {}
+        self.committed = False
 
     def taker(self, hook: str) -> Callable[..., None]:
         """What a plugin's ``hook`` is given as ``register``."""
-        taken: Callable[..., None] = getattr(self, hook, partial(self._stage, hook))
-        return taken
+
+        def register(*args: Any, **kwargs: Any) -> None:
+            if self.committed:
+                raise PluginError(
+                    f"{hook}: plugin {self.owner!r} registers after its hook has returned; nothing was registered"
+                )
+            getattr(self, hook, partial(self._stage, hook))(*args, **kwargs)
+
+        return register
 
     def register_ops(self, function: Any) -> None:
         """Register what ``@op`` returned."""
@@ -55,7 +63,7 @@ class Staging:
 
     def register_kernels(self, op: str, backend: str, kernel: Any) -> None:
         """Register a kernel of the op named ``op`` for the backend named ``backend``; it has the op's own signature."""
-        if not callable(kernel):
+        if type(op) is not str or type(backend) is not str or not callable(kernel):
             raise PluginError(
                 f"register_kernels takes (op name, backend name, function); got ({op!r}, {backend!r}, {kernel!r})"
             )
@@ -70,9 +78,9 @@ class Staging:
             kind = OpError if catalogue is ops else PluginError
             raise kind(f"{hook} takes {catalogue.takes}; plugin {self.owner!r} gave {item!r}")
         name = item.op.name if catalogue is ops else getattr(item, "__name__", None) if name is None else name
-        if type(name) is not str or name in ("", "<lambda>"):
+        if type(name) is not str or name in ("", "<lambda>") or name != name.strip() or not name.isprintable():
             raise PluginError(
-                f"{hook}: the name must be a str, register(item, 'name'); plugin {self.owner!r} gave {name!r}"
+                f"{hook}: the name must be a str of one line, register(item, 'name'); plugin {self.owner!r} gave {name!r}"
             )
         if (catalogue.kind, name) in self.items:
             raise DuplicateError(f"plugin {self.owner!r} registers the {catalogue.kind} {name!r} twice")
@@ -80,6 +88,7 @@ class Staging:
 
     def commit(self) -> None:
         """Put everything into the catalogue, or, where a name is taken, nothing."""
+        self.committed = True
         for (_, name), (catalogue, _) in self.items.items():
             if name in catalogue.entries:
                 raise DuplicateError(

@@ -13,7 +13,7 @@ from . import backend as backends
 from . import plugins, registry
 from .errors import JITrenchError
 
-OURS = {"core", "numpy", "cupy", "strict", "nn", "optim"}
+OURS = {"core", "numpy", "cupy", "strict", "nn", "optim", "scipy", "fused"}
 # What the templates import, define, or call their own variables.
 USED = {
     "Any",
@@ -116,6 +116,7 @@ def create(kind: str, name: str, into: Path) -> list[Path]:
         "dependencies": _list(core, *it.dependencies),
         "test": _list("jitrench-core[test]", *it.for_tests),
         "environments": ", ".join(environments),
+        "data": _list("py.typed", *(["expected_failures.txt"] if kind == "backend" else [])),
         "options": f" --jitrench-backend={name}" if kind == "backend" else "",
         "comment": "# `tox` tests in an environment of its own."
         if kind == "backend"
@@ -132,6 +133,8 @@ def create(kind: str, name: str, into: Path) -> list[Path]:
         f"{module}/__init__.py": f"{kind}.py",
         f"tests/test_{snake}.py": f"test_{kind}.py",
     }
+    if kind == "backend":
+        files[f"{module}/expected_failures.txt"] = "expected_failures.txt"
     made = []
     for place, template in files.items():
         file = folder / place

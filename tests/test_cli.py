@@ -523,3 +523,37 @@ def test_check_on_a_backend_that_cannot_compute(site: Site) -> None:
     assert "backend ghost: " in text
     assert text.splitlines()[-1] == "0 passed, 1 not tested"
     assert "note: nothing ran on ghost: " in run(site, "check", "relu")
+
+
+@pytest.mark.parametrize("names", [("relu",), ("nothing_of_this_name",)])
+def test_check_has_the_same_keys_whatever_happens(site: Site, names: tuple[str, ...]) -> None:
+    data = load(site, "check", *names, "--backend", "numpy", code=names != ("relu",))
+    assert list(data) == ["checks", "results", "passed", "notes", "error"]
+    assert (data["error"] is None) == (names == ("relu",))
+
+
+def test_json_of_a_page_is_json(site: Site) -> None:
+    assert [row["name"] for row in load(site, "ops", "relu", "--markdown")["ops"]] == ["relu"]
+    assert load(site, "docs")["error"] is None
+
+
+def test_notes_tell_of_gaps_that_nobody_has(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from jitrench_core.testing import expected
+
+    monkeypatch.setattr(expected, "strays", lambda: iter(["a gap of nothing"]))
+    cli.main(["plugins", "numpy"])
+    assert "note: a gap of nothing\n" in capsys.readouterr().out
+    cli.main(["check", "sign", "--backend", "numpy"])
+    assert "note: a gap of nothing\n" in capsys.readouterr().out
+
+
+def test_an_op_as_the_name_of_a_kernels_op_does_not_break_the_report(site: Site) -> None:
+    site.add(
+        "wrong",
+        "import jitrench_core as jt\n@jt.hookimpl\ndef register_kernels(register):\n    register(jt.sin, 'numpy', abs)\n",
+    )
+    assert "register_kernels takes (op name, backend name, function); got (<function sin" in run(
+        site, "plugins", code=1
+    )

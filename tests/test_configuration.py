@@ -353,6 +353,19 @@ WRONG: list[tuple[str, Any, str]] = [
     ("train.clip", -1, r"train: Trainer\(clip=\): expected a norm above 0"),
     ("train.schedule_per", "week", r"train: Trainer\(schedule_per='week'\): expected 'step' or 'epoch'"),
     ("train.accumulate", 0, r"train\.accumulate: expected an int from 1; got 0"),
+    ("train.seed", 2**128, r"train\.seed: expected an int from 0 to 2\*\*128 - 1; got \d+"),
+    ("train.checkpoint", "", r"train\.checkpoint: expected a file; got the text ''"),
+    ("train.checkpoint", ".", r"train\.checkpoint: expected a file; got the folder '\.'"),
+    ("model.layers", [{"op": "add"}], r"layers\[0\]\.op: op add takes x1 and x2; a part of a model takes one array"),
+    ("model.layers", [{"op": "reshape"}], r"layers\[0\]: op reshape needs 'shape'"),
+    (
+        "model.layers",
+        [{"Linear": {"out_dim": 2, "bias_init": 0}}],
+        r"bias_init: expected the name of an initializer; got 0",
+    ),
+    ("loss.weight", ["a"], r"loss\.weight \(tensor\): cannot make a tensor"),
+    ("loss.weight", 2.0, r"loss\.weight: expected null; got 2\.0"),
+    ("optimizer", {"lr": 1}, r"optimizer: expected an optimizer: "),
 ]
 
 
@@ -486,6 +499,31 @@ def test_what_no_file_can_hold() -> None:
             nn.to_config(value)
 
 
+def test_weights_of_classes_are_a_list_in_a_file(config: dict[str, Any], backend: str) -> None:
+    config["loss"]["weight"] = [1, 3]
+    run = nn.from_config(config, {"train.device": backend, "train.dtype": "float32"})
+    assert (run.loss.weight.tolist(), str(run.loss.weight.dtype), run.loss.weight.device) == (
+        [1.0, 3.0],
+        "float32",
+        backend,
+    )
+    assert len(run.fit()) == 2
+    said = nn.to_config(run.loss)
+    assert said == {"CrossEntropyLoss": {"weight": [1.0, 3.0]}}
+    assert nn.from_config(config | {"loss": said}).loss.weight.tolist() == [1.0, 3.0]
+
+
+def test_a_place_is_a_text(config: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"a place is a text, such as 'optimizer\.lr'; got 3"):
+        nn.from_config(config, {3: 4})
+
+
+def test_a_file_as_editors_of_windows_write_it(tmp_path: Path) -> None:
+    file = tmp_path / "RUN.TOML"
+    file.write_bytes("\ufeff[model]\r\nlayers = ['ReLU']\r\n".encode())
+    assert nn.read_config(file) == {"model": {"layers": ["ReLU"]}}
+
+
 # -- the command ----------------------------------------------------------------------------------------------------------
 
 
@@ -504,9 +542,41 @@ def test_the_command(config: dict[str, Any], tmp_path: Path, capsys: pytest.Capt
     for change, told in (
         ("optimizer.lr", "expected SECTION.KEY=VALUE"),
         ("optimizer.lr='a'", "optimizer.lr: expected a number"),
+        ("train.epochs=2\nseed=3", "expected one value"),
     ):
         assert main(["check", str(file), "--set", change]) == 1
         assert told in capsys.readouterr().err
+
+
+def test_the_command_looks_for_the_folder_before_it_trains(
+    config: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main = importlib.import_module("jitrench_nn.__main__").main
+    file = tmp_path / "run.json"
+    file.write_text(json.dumps(config))
+    assert main(["train", str(file), "--save", str(tmp_path / "nowhere" / "w.npz")]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "the folder" in captured.err
+    assert "does not exist; create it first" in captured.err
+
+
+def test_the_command_ends_at_ctrl_c_without_a_traceback(
+    config: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import os
+    import signal
+
+    command = importlib.import_module("jitrench_nn.__main__")
+    file = tmp_path / "run.json"
+    file.write_text(json.dumps(config))
+    monkeypatch.chdir(tmp_path)
+    step = optim.SGD.step
+    monkeypatch.setattr(optim.SGD, "step", lambda self: (os.kill(os.getpid(), signal.SIGINT), step(self))[1])
+    assert command.main(["train", str(file)]) == 130
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "training was interrupted in epoch 1, after step 1. Its state is saved in" in captured.err
 
 
 SIGNATURES = """
@@ -550,6 +620,21 @@ class Absolute:
     def __call__(self, prediction, target):
         return self.weight * jt.mean(jt.abs(prediction - target))
 
+class Deaf:
+    def __call__(self, prediction):
+        return prediction
+
+def lonely(prediction):
+    return prediction
+
+class Still:
+    def step(self):
+        pass
+
+@hookimpl
+def register_schedules(register):
+    register(Still)
+
 class Ramp:
     def __init__(self, n: int = 3):
         self.n = n
@@ -566,6 +651,8 @@ def pairs(n: int):
 @hookimpl
 def register_losses(register):
     register(Absolute)
+    register(Deaf)
+    register(lonely)
 
 @hookimpl
 def register_datasets(register):
@@ -599,6 +686,14 @@ def test_signatures_of_every_kind(tmp_path: Path) -> None:
                 "train": {"epochs": 1, "progress": False},
             })
             print(len(run.fit()), run.loss.weight, len(run.loaders[0].dataset))
+        def section(**sections):
+            try:
+                nn.from_config({"model": {"Linear": 1}, **sections})
+            except nn.ConfigError as e:
+                print(str(e).removeprefix("the configuration: "))
+        section(loss="Deaf")
+        section(loss={"name": "lonely"})
+        section(optimizer="SGD", schedule="Still")
     """
     assert site.run(code).splitlines() == [
         "(1, (2, 3), ReLU(), {'a': 1}, {'b': 2.5})",
@@ -610,4 +705,7 @@ def test_signatures_of_every_kind(tmp_path: Path) -> None:
         "model.Broken (Broken): no luck",
         "1 2 6",
         "1 2 3",
+        "loss: Deaf cannot be called with prediction and target",
+        "loss: lonely cannot be called with prediction and target",
+        "schedule: Still cannot be made of an optimizer: it has no parameter for one",
     ]

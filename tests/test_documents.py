@@ -221,7 +221,7 @@ def test_docs_as_pages(site: Site, tmp_path: Path) -> None:
     index, page = (one / "index.md").read_text(), (one / "kinds.md").read_text()
     assert "| [`KAN`](kinds.md#layer-KAN) | kinds | A line for each column. |\n" in index
     assert "| x / (1 + \\|x\\|), elementwise. |" in index
-    assert page.startswith("# kinds\n\njitrench-kinds 0.3\n\nOne of each kind.\n\n## Ops\n\n")
+    assert page.startswith(f"{documents.MARK}\n\n# kinds\n\njitrench-kinds 0.3\n\nOne of each kind.\n\n## Ops\n\n")
     assert '<a id="dataset-lines"></a>\n### `lines`\n\n```python\nlines(n=32, *, slope=2.0)\n```\n' in page
     assert "| `slope` | `float` | `2.0` |" in page
     for name in files:  # no link leads nowhere
@@ -229,6 +229,47 @@ def test_docs_as_pages(site: Site, tmp_path: Path) -> None:
         assert text.count("```") % 2 == 0, name
         for file, anchor in re.findall(r"\]\(([\w.-]+\.md)(?:#([\w-]+))?\)", text):
             assert f'<a id="{anchor}"></a>' in (one / file).read_text() if anchor else (one / file).exists()
+
+
+ALIKE = """
+from functools import partial
+from jitrench_core import hookimpl
+
+def near(x, y, k=1):
+    \"\"\"Near.
+
+    ```python
+    >>> near(1, 2)
+    ```
+    \"\"\"
+
+@hookimpl
+def register_losses(register):
+    register(near, %r)
+    register(partial(near, k=2), %r)
+"""
+
+
+def test_pages_of_names_that_collide_and_of_a_plugin_that_has_gone(site: Site, tmp_path: Path) -> None:
+    for name in ("index", "alike", "ALIKE"):
+        site.add(name, ALIKE % (f"{name} | one", f"{name}[two](x)"), dist=f"jitrench-{name}{len(site.names)}")
+    folder = tmp_path / "pages"
+    run(site, "docs", "--into", str(folder))
+    files = {f.name: f.read_text() for f in folder.iterdir()}
+    assert {"index.md", "index-2.md", "ALIKE.md", "alike-2.md"} <= files.keys()
+    assert len({f.lower() for f in files}) == len(files)
+    assert files["index.md"].startswith(f"{documents.MARK}\n\n# What is installed")
+    assert "- [index](index-2.md) jitrench-index" in files["index.md"]
+    assert "| [`alike \\| one`](alike-2.md#loss-alike___one) | alike | Near. |\n" in files["index.md"]
+    assert "| [`alike[two](x)`](alike-2.md#loss-alike_two__x_) | alike | Near. |\n" in files["index.md"]  # of a partial
+    assert '<a id="loss-alike___one"></a>' in files["alike-2.md"]
+    assert "```python\n>>> near(1, 2)\n```\n" in files["alike-2.md"]
+    (folder / "mine.md").write_text("# My own page\n")
+    site.names.remove("alike")
+    (site.folder / "jitrench_alike5-1.0.dist-info" / "entry_points.txt").unlink()
+    run(site, "docs", "--into", str(folder))
+    assert {*files} - {f.name for f in folder.iterdir()} == {"alike-2.md"}
+    assert (folder / "mine.md").read_text() == "# My own page\n"
 
 
 def test_pages_cannot_go_into_a_file(site: Site, tmp_path: Path) -> None:

@@ -280,7 +280,7 @@ def test_a_kernels_error_of_numbers_alone_is_its_own(monkeypatch):
 
     monkeypatch.setitem(backends.PLUGIN_KERNELS, ("by_kernels_alone", "numpy"), ("a plugin", fail))
     by_kernels_alone.op.kernels.clear()
-    with pytest.raises(ValueError, match="^no such number$"):
+    with pytest.raises(ValueError, match=r"^no such number(\n|$)"):
         by_kernels_alone(2.0)
     by_kernels_alone.op.kernels.clear()
 
@@ -298,3 +298,208 @@ def _raise_for(line: str) -> None:
         expected.expected("numpy", "tan")
     finally:
         expected.lines = original
+
+
+def test_an_installed_backend_without_its_library_has_nothing(gap, monkeypatch):
+    """So nobody is sent there: jitrench-cupy is installed on machines that have no CuPy."""
+    nowhere = jt.Backend("nowhere", "no_such_library_anywhere")
+    monkeypatch.setitem(backends.BACKENDS, "nowhere", nowhere)
+    gap("tan", "its library has no tangent")
+    with pytest.raises(UnsupportedError) as caught:
+        jt.tan(jt.tensor([1.0], device="strict"))
+    assert "numpy" in str(caught.value)
+    assert "nowhere" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda: jt.tensor([1.0], device="strict"),
+        lambda: jt.asarray(np.ones(2), device="strict"),
+        lambda: jt.tensor(np.ones(2), device="numpy").to("strict"),
+        lambda: jt.ones(2, device="strict"),
+    ],
+)
+def test_a_missing_dtype_is_refused_however_it_comes(gap, use):
+    gap("float64", "its library has float32 alone")
+    with pytest.raises(jt.DTypeError, match="backend 'strict' has no dtype float64: its library has float32 alone"):
+        use()
+    assert jt.tensor(np.ones(2, "float32"), device="strict").dtype == jt.float32
+
+
+@pytest.mark.parametrize("name", ["float32", "complex64", "complex128"])
+def test_the_battery_passes_over_numbers_that_a_backend_lacks(gap, name):
+    gap(name, "not in this library")
+    (found,) = check(["sin"], ["strict"])
+    assert (found.failed, found.untested) == ([], "")
+
+
+def test_a_backend_without_float64_works_and_says_why_it_is_not_tested(gap):
+    from jitrench_core import cli
+
+    gap("float64", "its library has float32 alone")
+    assert cli._backend(jt.device("strict").backend, None)["error"] is None
+    (found,) = check(["sin"], ["strict"])
+    assert not found.failed
+    assert "has no dtype float64: its library has float32 alone" in found.untested
+
+
+@jt.op(elementwise=True, vjp={"x": lambda g: g})
+def sometimes(xp, x, /, *, mode="same"):
+    """x, of which only one mode has a form in the standard's functions."""
+    return x if mode == "same" else NotImplemented
+
+
+def test_a_forward_that_has_a_form_for_some_calls_alone(T):
+    for _ in range(3):  # also once the call that works is linked
+        assert sometimes(T([1.0])).item() == 1.0
+        with pytest.raises(UnsupportedError, match="lacks op 'sometimes'"):
+            sometimes(T([1.0]), mode="other")
+        with pytest.raises(UnsupportedError, match="lacks op 'sometimes'"):
+            jt.grad(lambda x: jt.sum(sometimes(x, mode="other")))(T([1.0]))
+
+
+@jt.op(vjp={"x": lambda g, x: g * jt.ones_like(x)})
+def total_by_kernel(xp, x, /):
+    """The sum, of a library that has it alone."""
+    return NotImplemented
+
+
+def test_vmap_of_an_op_of_kernels_alone_asks_for_a_batching_rule(monkeypatch):
+    monkeypatch.setitem(backends.PLUGIN_KERNELS, ("total_by_kernel", "numpy"), ("a plugin", np.sum))
+    total_by_kernel.op.kernels.clear()
+    assert jt.jvp(total_by_kernel, (jt.ones(3),), (jt.ones(3),))[1].item() == 3.0
+    with pytest.raises(
+        jt.TransformError, match=r"total_by_kernel\(\) cannot run under vmap.*by @total_by_kernel\.batch"
+    ):
+        jt.vmap(total_by_kernel)(jt.ones((2, 3)))
+    total_by_kernel.op.kernels.clear()
+
+
+@pytest.mark.parametrize("missing", [["eig"], {"eig": ""}, {"eig": None}, {1: "why"}])
+def test_a_gap_is_a_name_with_a_reason(missing):
+    with pytest.raises(jt.BackendError, match="missing= takes names of ops and dtypes, each with its reason; got"):
+        jt.Backend("mine", "numpy", missing=missing)
+
+
+@pytest.mark.parametrize("name", ["", "mine:0", "my backend", " mine", "mine\n"])
+def test_a_name_that_no_device_can_have(name):
+    with pytest.raises(jt.BackendError, match="a device is called by a word without ':'"):
+        jt.Backend(name, "numpy")
+    with pytest.raises(jt.BackendError, match="a device is called by a word without ':'"):
+        jt.Backend("mine", "numpy", aliases=(name,))
+
+
+def test_names_that_nobody_has_are_told(gap, monkeypatch):
+    gap("flaot16", "not in this library")
+    monkeypatch.setattr(
+        expected, "lines", lambda backend: iter([("tann: value", "why"), ("a.py::test", "why")] * (backend == "strict"))
+    )
+    assert list(expected.strays()) == [
+        "backend 'strict' declares 'flaot16' missing, which is no op and no dtype that is installed. "
+        "Did you mean 'float16', 'float64'?",
+        "expected_failures.txt of backend 'strict' names 'tann', an op nobody has. Did you mean 'tan', 'tanh', 'atan'?",
+    ]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        LINES.replace("\n", "\r\n").encode(),
+        b"\xef\xbb\xbf" + LINES.lstrip().encode(),
+        ("  # indented\n" + LINES).encode(),
+    ],
+)
+def test_a_file_as_editors_write_it(tmp_path, monkeypatch, data):
+    assert _lines_of(tmp_path, monkeypatch, data) == [
+        f"tan: {check}" for check in ("value", "gradient", "second order", "jvp")
+    ]
+
+
+def test_a_file_that_is_no_text_and_one_in_a_zip_file(tmp_path, monkeypatch):
+    with pytest.raises(PluginError, match=r"expected_failures.txt cannot be read: 'utf-8' codec"):
+        _lines_of(tmp_path, monkeypatch, "tan: value # für".encode("latin-1"))
+    import zipfile
+
+    with zipfile.ZipFile(tmp_path / "packed.zip", "w") as packed:
+        packed.writestr("packed_backend/__init__.py", "from jitrench_core import Backend\nclass Mine(Backend): ...\n")
+        packed.writestr("packed_backend/expected_failures.txt", LINES)
+    monkeypatch.syspath_prepend(str(tmp_path / "packed.zip"))
+    import packed_backend
+
+    monkeypatch.setitem(backends.BACKENDS, "packed", packed_backend.Mine("packed", "numpy"))
+    assert len(list(expected.lines("packed"))) == 4
+    monkeypatch.delitem(sys.modules, "packed_backend")
+
+
+def _lines_of(folder, monkeypatch, data):
+    """What is read of a file with these bytes, beside the module of a backend."""
+    import importlib.util
+
+    (folder / "read.py").write_text("from jitrench_core import Backend\nclass Mine(Backend): ...\n")
+    (folder / "expected_failures.txt").write_bytes(data)
+    spec = importlib.util.spec_from_file_location("read_backend", folder / "read.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setitem(sys.modules, "read_backend", module)
+    monkeypatch.setitem(backends.BACKENDS, "read", module.Mine("read", "numpy"))
+    return [name for name, _ in expected.lines("read")]
+
+
+def test_a_line_that_stands_twice(monkeypatch):
+    monkeypatch.setattr(expected, "lines", lambda backend: iter([("tan: value", "one"), ("tan: value", "another")]))
+    with pytest.raises(PluginError, match="'tan: value' stands there twice"):
+        expected.expected("numpy", "tan")
+
+
+def test_blocks_of_generators_end_in_any_order():
+    pytest.importorskip("jitrench_strict")
+    outside = jt.device()
+
+    def work():
+        with jt.device("strict:1"):
+            yield jt.device()
+
+    first = work()
+    assert next(first) == "strict:1"
+    with jt.device("numpy"):
+        first.close()
+        assert jt.device() == "numpy"
+    assert jt.device() == outside
+    device = jt.device("strict:1")
+    with device, device, jt.device("numpy"), device:  # one object, entered again
+        assert jt.device() == device
+    assert jt.device() == outside
+
+
+# -- libraries that lack something ----------------------------------------------------------------------------------
+
+
+def test_a_namespace_that_lacks_a_dtype_does_not_take_another_for_it():
+    """NumPy's float64 equals None."""
+    import types
+
+    library = types.ModuleType("library")
+    library.__dict__.update({name: getattr(np, name) for name in ("float64", "int64", "bool")})
+    host = jt.Backend("library", "library")
+    host._xp = library
+    assert host.core_dtype(np.dtype("float64")) == jt.float64
+    assert host.core_dtype(np.dtype("float32")) == jt.float32  # by its name
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ModuleNotFoundError("No module named 'scipy'"), AttributeError("no 'inv'"), ValueError("Dimension must be 2")],
+)
+def test_what_the_library_lacks_is_not_blamed_on_the_matrix(error, monkeypatch):
+    def fails(x):
+        raise error
+
+    monkeypatch.setitem(jt.linalg.inv.op.kernels, np.ndarray, fails)
+    with pytest.raises(Exception, match=str(error)) as caught:
+        jt.linalg.inv(jt.eye(2))
+    assert not isinstance(caught.value, jt.LinAlgError)
+    monkeypatch.undo()
+    with pytest.raises(jt.LinAlgError, match="singular") as caught:
+        jt.linalg.inv(jt.zeros((2, 2)))
+    assert isinstance(caught.value.__cause__, np.linalg.LinAlgError)

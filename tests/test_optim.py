@@ -595,3 +595,12 @@ def test_an_optimizer_shows_its_groups(T):
     several = optim.Adam([{"params": [a]}, {"params": [b], "lr": 0.25, "betas": [0.5, 0.9]}])
     assert repr(several) == "Adam(1 parameter, lr=0.001; 1 parameter, lr=0.25, betas=(0.5, 0.9))"
     assert repr(Sign([a])) == "Sign(1 parameter, lr=0.001)"
+
+
+def test_options_that_are_handed_on_one_by_one():
+    class Heavy(jt.Optimizer):
+        def __init__(self, params, *, lr=0.1, momentum=0.9):
+            super().__init__(params, lr=lr, momentum=momentum)
+
+    with pytest.raises(OptimizerError, match=r"Heavy.__init__ passes 'momentum' .* options=\{'momentum': momentum\}\)"):
+        Heavy([jt.tensor([1.0], requires_grad=True)])

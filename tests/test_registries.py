@@ -188,10 +188,28 @@ def test_a_name_of_a_plugin_that_failed_names_it(site: Site) -> None:
         (
             "losses",
             "lambda x, y: x",
-            "register_losses: the name must be a str, register(item, 'name'); plugin 'half' gave '<l",
+            "register_losses: the name must be a str of one line, register(item, 'name'); plugin 'half' gave '<l",
         ),
-        ("losses", "print, 7", "register_losses: the name must be a str, register(item, 'name'); plugin 'half' gave 7"),
+        (
+            "losses",
+            "print, 7",
+            "register_losses: the name must be a str of one line, register(item, 'name'); plugin 'half' gave 7",
+        ),
         ("losses", "print, ''", "register_losses: the name must be a str"),
+        ("losses", "print, 'a\\nb'", "register_losses: the name must be a str of one line"),
+        ("losses", "print, ' a'", "register_losses: the name must be a str of one line"),
+        ("layers", "Layer", "register_layers takes a subclass of jt.Layer; plugin 'half' gave <class"),
+        ("optimizers", "Optimizer", "register_optimizers takes a subclass of jt.Optimizer; plugin 'half' gave <class"),
+        (
+            "kernels",
+            "print, 'numpy', print",
+            "register_kernels takes (op name, backend name, function); got (<built-in",
+        ),
+        (
+            "kernels",
+            "'sin', 3, print",
+            "register_kernels takes (op name, backend name, function); got ('sin', 3, <built-in",
+        ),
         (
             "schedules",
             "Uncallable",
@@ -355,3 +373,39 @@ def test_each_hook_has_its_catalogue_and_is_told_what_it_takes() -> None:
     assert {hook.removeprefix("register_") for hook in HOOKS} == {*registry.CATALOGUES, "backends", "kernels"}
     for hook in HOOKS:
         assert callable(registry.Staging("somebody").taker(hook))
+
+
+def test_what_comes_after_the_hook_is_refused(site: Site) -> None:
+    site.add(
+        "late",
+        """
+        from jitrench_core import hookimpl
+
+        @hookimpl
+        def register_losses(register):
+            global kept
+            kept = register
+            register(print, "early")
+        """,
+    )
+    code = """
+        assert "early" in jt.registry.losses
+        import plugin_jitrench_late as late
+        late.kept(print, "too_late")
+    """
+    told = site.fails(code)
+    assert "register_losses: plugin 'late' registers after its hook has returned; nothing was registered" in told
+
+
+def test_a_hook_without_its_parameter_is_refused(site: Site) -> None:
+    site.add("deaf", "from jitrench_core import hookimpl\n@hookimpl\ndef register_losses(): ...\n")
+    told = site.run("(p,) = [p for p in jt.plugins.plugins() if p.name == 'deaf']; print(p.error)", "-W", "ignore")
+    assert told == "plugin 'deaf': register_losses() takes no parameter; a hook takes one, named register"
+
+
+@pytest.mark.parametrize("name", [["mse"], {}, None, 3, b"mse", "", "_", "-"])
+def test_what_is_no_name_is_not_found(loose: Catalogue, name: object) -> None:
+    loose.entries["Loss"], loose.owners["Loss"] = print, "a"  # nothing but the suffix
+    assert name not in loose
+    with pytest.raises(jt.NotFoundError):
+        loose[name]  # type: ignore[index]

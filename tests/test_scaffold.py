@@ -11,7 +11,7 @@ import pytest
 from test_cli import load, run
 from test_plugins import Site
 
-from jitrench_core.scaffold import ScaffoldError, create
+from jitrench_core.scaffold import OURS, ScaffoldError, create
 
 KINDS = {"op": "soft_step", "layer": "MyAffine", "optimizer": "SignDown", "backend": "mine"}
 
@@ -45,6 +45,11 @@ def test_what_is_written_passes_its_own_tests(kind: str, tmp_path: Path) -> None
     assert "failed" not in done.stdout
     name = "jitrench-" + {"op": "soft-step", "layer": "my-affine", "optimizer": "sign-down", "backend": "mine"}[kind]
     assert folder.name == name
+    setuptools = tomllib.loads((folder / "pyproject.toml").read_text())["tool"]["setuptools"]
+    ((module, data),) = setuptools["package-data"].items()
+    files = {f.name for f in (folder / module).iterdir() if f.is_file()}
+    assert files == {"__init__.py", *data}  # so a wheel has all of them
+    assert ("expected_failures.txt" in data) == (kind == "backend")
     assert f"{name} 0.1.0 loaded" in " ".join(run(site, "plugins").split())
 
 
@@ -110,3 +115,10 @@ def test_the_command(tmp_path: Path) -> None:
         in told_too
     )
     assert (told["files"], told["error"].split(" already")[0]) == ([], "there is op 'relu'")
+
+
+def test_no_package_of_this_project_can_be_written_anew() -> None:
+    """Also where it is not installed."""
+    root = Path(__file__).parents[1]
+    ours = {f.parent.name for place in ("plugins", "backends") for f in (root / place).glob("*/pyproject.toml")}
+    assert ours | {"core"} == OURS

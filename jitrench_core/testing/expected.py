@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from .. import backend as backends
-from .. import plugins
-from ..errors import PluginError
+from .. import plugins, registry
+from ..dtypes import DTYPES
+from ..errors import PluginError, suggest
 from .battery import CHECKS, outcomes
 
 FILE = "expected_failures.txt"
@@ -24,16 +25,47 @@ def lines(backend: str) -> Iterator[tuple[str, str]]:
     """What the lines of the backend's file name, and the reasons. Raises ``PluginError`` for a line without one."""
     plugins.load()
     host = backends.BACKENDS.get(backend.partition(":")[0])
-    module: Any = sys.modules.get(type(host).__module__) if host is not None else None
+    module: Any = _module(host) if host is not None else None
     if getattr(module, "__file__", None) is None:
         return
     file = Path(module.__file__).parent / FILE
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines() if file.exists() else (), 1):
-        if line.strip() and not line.startswith("#"):
+    try:
+        text = module.__spec__.loader.get_data(str(file)).decode("utf-8-sig")  # a package may be in a zip file
+    except (OSError, UnicodeDecodeError) as e:
+        if file.exists():
+            raise PluginError(f"{file} cannot be read: {e}") from e
+        return
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip() and not line.lstrip().startswith("#"):
             name, _, reason = (part.strip() for part in line.partition(" # "))
             if not reason:
                 raise PluginError(f"{file}:{number}: expected 'op: check # reason', got {line!r}")
             yield name, reason
+
+
+def _module(host: backends.Backend) -> Any:
+    """The module of the backend's class; of a plain ``jt.Backend`` that of the plugin which registers it."""
+    owner = registry.backend_owners.get(host.name)
+    named = (p.module.partition(":")[0] for p in plugins.plugins() if p.name == owner and p.status == "loaded")
+    return sys.modules.get(type(host).__module__ if type(host) is not backends.Backend else next(named, ""))
+
+
+def strays() -> Iterator[str]:
+    """Complaints about gaps, and lines of these files, that name what nobody has; none where a plugin is off, which may have it."""
+    if any(p.status != "loaded" for p in plugins.plugins()):
+        return
+    ops = registry.ops.entries.keys()
+    for host in (backends.BACKENDS[name] for name in backends.names()):
+        for gap in sorted(host.missing.keys() - ops - DTYPES.keys()):
+            near = suggest(gap, [*ops, *DTYPES])
+            yield f"backend {host.name!r} declares {gap!r} missing, which is no op and no dtype that is installed.{near}"
+        try:
+            named = {name.partition(":")[0].strip() for name, _ in lines(host.name) if "::" not in name}
+        except PluginError as e:
+            yield str(e)
+            continue
+        for op in sorted(named - ops):
+            yield f"{FILE} of backend {host.name!r} names {op!r}, an op nobody has.{suggest(op, ops)}"
 
 
 def expected(backend: str, op: str) -> dict[str, str]:
@@ -46,6 +78,8 @@ def expected(backend: str, op: str) -> dict[str, str]:
                 f"{FILE} of backend {backend!r}: {check!r} is no check of the battery; they are {', '.join(NAMES)}, or * for any"
             )
         if "::" not in name and of == op:
+            if check in found:
+                raise PluginError(f"{FILE} of backend {backend!r}: '{op}: {check}' stands there twice")
             found[check] = reason
     return found
 

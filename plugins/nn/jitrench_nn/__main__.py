@@ -16,7 +16,7 @@ from .weights import save
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code: 0, or 1 where a file cannot be run."""
+    """Run the command line; returns the exit code: 0, 1 where a file cannot be run, or 130 where Ctrl-C ended it."""
     parser = argparse.ArgumentParser("python -m jitrench_nn", description="Train what a configuration file says.")
     commands = parser.add_subparsers(title="commands", dest="command", required=True)
     for name, help in (
@@ -39,6 +39,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         run = from_config(args.file, dict(map(_change, args.set)))
+        if args.command == "train" and args.save is not None and not args.save.absolute().parent.is_dir():
+            raise ConfigError(
+                f"--save {args.save}: the folder {str(args.save.parent)!r} does not exist; create it first"
+            )
         if args.command == "check":
             print(f"{args.file} can be run")
             return 0
@@ -51,6 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (JITrenchError, OSError) as e:
         print(e, file=sys.stderr)
         return 1
+    except KeyboardInterrupt as e:  # the trainer says what it has saved
+        print(e or "interrupted", file=sys.stderr)
+        return 130
     return 0
 
 
@@ -60,9 +67,12 @@ def _change(text: str) -> tuple[str, Any]:
     if not equals or "." not in place:
         raise ConfigError(f"--set {text}: expected SECTION.KEY=VALUE, such as optimizer.lr=0.1")
     try:
-        return place.strip(), tomllib.loads(f"value = {value}")["value"]
+        found = tomllib.loads(f"value = {value}")
     except tomllib.TOMLDecodeError:
-        return place.strip(), value.strip()
+        found = {"value": value.strip()}
+    if len(found) > 1:
+        raise ConfigError(f"--set {text}: expected one value")
+    return place.strip(), found["value"]
 
 
 if __name__ == "__main__":

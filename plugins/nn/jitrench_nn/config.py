@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
@@ -161,7 +162,7 @@ class _Reader:
         if isinstance(value, dict) and value.get("name") == "Sequential":
             value = {key: v for key, v in value.items() if key != "name"}
         if isinstance(value, dict) and "op" in value:
-            return self.op(value, at)
+            return self.op(value, at, part=True)
         if isinstance(value, dict) and "layers" in value and not isinstance(value.get("name"), str):
             if more := sorted(value.keys() - {"layers"}):
                 raise self.error(f"{at}.{more[0]}", "beside 'layers' nothing else stands in a list of layers")
@@ -178,14 +179,21 @@ class _Reader:
             "Sequential", Sequential, {"parts": [self.layer(p, f"{at}[{i}]") for i, p in enumerate(parts)]}, at
         )
 
-    def op(self, value: dict[str, Any], at: str) -> Thing:
-        """A function of the catalogue of ops: ``{op = "relu"}``."""
+    def op(self, value: dict[str, Any], at: str, *, part: bool = False) -> Thing:
+        """A function of the catalogue of ops: ``{op = "relu"}``; ``part`` of a model, it takes one array."""
         options = {key: v for key, v in value.items() if key != "op"}
         function = self.found(registry.ops, value["op"], f"{at}.op")
         for key in options:
             if key not in function.op.attrs:
                 told = suggest(key, function.op.attrs) or f" It has {', '.join(function.op.attrs) or 'none'}"
                 raise self.error(f"{at}.{key}", f"op {function.op.name} has no attribute {key!r}.{told}")
+        needed = [p.name for p in _parameters(function) if p.default is p.empty and p.kind is not p.VAR_POSITIONAL]
+        arrays = [name for name in needed if name in function.op.inputs]
+        if part and (len(arrays) > 1 or not function.op.inputs):
+            told = f"takes {' and '.join(arrays)}" if arrays else "takes no array"
+            raise self.error(f"{at}.op", f"op {function.op.name} {told}; a part of a model takes one array")
+        if missing := [name for name in needed if name in function.op.attrs and name not in options]:
+            raise self.error(at, f"op {function.op.name} needs {', '.join(map(repr, missing))}")
         return Thing(function.op.name, function, options, at, called=False)
 
     def initializer(self, value: dict[str, Any], at: str) -> Thing:
@@ -216,6 +224,10 @@ class _Reader:
         name, options, inside = self.split(catalogue, value, at)
         item = self.found(catalogue, name, inside if inside != at else f"{at}.name" if isinstance(value, dict) else at)
         given = _given(catalogue, item)
+        if catalogue is registry.schedules and not given:
+            raise self.error(inside, f"{name} cannot be made of an optimizer: it has no parameter for one")
+        if catalogue is registry.losses and not _takes_two(item):
+            raise self.error(inside, f"{name} cannot be called with prediction and target")
         if not isinstance(options, dict):
             first = next((p.name for p in _parameters(item) if p.name not in (*given, "name")), None)
             if first is None:
@@ -236,9 +248,10 @@ class _Reader:
             alone = at in ("loss", "optimizer", "schedule")  # where `weight = 2` is an option without a name
             if isinstance(options, dict) or not alone:
                 return name, options, f"{at}.{name}"
+        article = "an" if catalogue.kind[0] in "aeiou" else "a"
         raise self.error(
             at,
-            f'expected a {catalogue.kind}: "Name", {{ Name = {{ option = value }} }}, or a table with name = "Name" and its '
+            f'expected {article} {catalogue.kind}: "Name", {{ Name = {{ option = value }} }}, or a table with name = "Name" and its '
             f"options; got {_told(value)}",
         )
 
@@ -255,6 +268,12 @@ class _Reader:
             if key in known:
                 if isinstance(value, str) and key.endswith("_init"):
                     value = {"initializer": value}
+                elif (
+                    key.endswith("_init")
+                    and _annotation(known[key]) == "Any"
+                    and not isinstance(value, (dict, type(None)))
+                ):
+                    raise self.error(where, f"expected the name of an initializer; got {_told(value)}")
                 checked[key] = self.value(value, _annotation(known[key]), where, known[key].kind)
             elif every and not open_:
                 told = suggest(key, known) or (f" It has {', '.join(known)}." if known else " It has none.")
@@ -287,6 +306,8 @@ class _Reader:
             return self.layer(value, at)
         if "Schedule" in annotation and isinstance(value, list):
             return [self.thing(registry.schedules, v, f"{at}[{i}]") for i, v in enumerate(value)]
+        if isinstance(value, list) and "Tensor" in words <= {"Tensor", "None"}:
+            return Thing("tensor", _tensor, {"data": value}, at)
         self.check(value, annotation, at)
         if isinstance(value, list):
             inner = [self.value(v, "Any", f"{at}[{i}]") for i, v in enumerate(value)]
@@ -352,9 +373,10 @@ class _Reader:
         """The trainer's options, as objects where they are."""
         given = dict(self.table(value, "train"))
         self.own(given, TRAIN, "train")
-        for key, least in (("epochs", 1), ("seed", 0), ("accumulate", 1)):
-            if given.get(key, least) < least:
-                raise self.error(f"train.{key}", f"expected an int from {least}; got {given[key]}")
+        for key, least, end in (("epochs", 1, math.inf), ("seed", 0, 2**128), ("accumulate", 1, math.inf)):
+            if not least <= given.get(key, least) < end:
+                told = f"from {least}" + (" to 2**128 - 1" if end == 2**128 else "")
+                raise self.error(f"train.{key}", f"expected an int {told}; got {given[key]}")
         for key, check in (("device", jt.device), ("dtype", as_dtype)):
             if key in given:
                 try:
@@ -376,6 +398,10 @@ class _Reader:
         given["callbacks"] = callbacks
         if given.get("resume") and "checkpoint" not in given:
             raise self.error("train.resume", 'there is nothing to resume from: say checkpoint = "run.ckpt", too')
+        if isinstance(path := given.get("checkpoint"), str) and (not path or Path(path).is_dir()):
+            raise self.error(
+                "train.checkpoint", f"expected a file; got {f'the folder {path!r}' if path else _told(path)}"
+            )
         if isinstance(given.get("checkpoint"), dict):
             given["checkpoint"] = self.own_thing(Checkpoint, given["checkpoint"], "train.checkpoint")
         if "log" in given:
@@ -426,7 +452,8 @@ class Run:
         if self._dtype is not None:
             for part in [self.model] if isinstance(self.model, jt.Layer) else []:
                 part.to(dtype=self._dtype)
-        self.loss: Any = None if self._loss is None else self._loss.build(source)
+        places = {"run_device": self._train.get("device"), "run_dtype": self._dtype}
+        self.loss: Any = None if self._loss is None else self._loss.build(source, **places)
         self._try()
         if self._loss is not None and self._optimizer is not None:
             _ = self.trainer  # which refuses what does not fit together
@@ -586,6 +613,8 @@ def from_config(config: PathLike | Mapping[str, Any], changes: Mapping[str, Any]
     else:
         found, source = read_config(config), str(config)
     for place, value in (changes or {}).items():
+        if not isinstance(place, str):
+            raise ConfigError(f"{source}: a place is a text, such as 'optimizer.lr'; got {_told(place)}")
         *sections, last = place.split(".")
         inside = found
         for section in sections:
@@ -601,15 +630,16 @@ def read_config(path: PathLike) -> dict[str, Any]:
     import tomllib  # a third of the time to import this module
 
     path = Path(path)
-    if path.suffix not in (".toml", ".json"):
+    kind = path.suffix.lower()
+    if kind not in (".toml", ".json"):
         raise ConfigError(f"{path}: expected a file that ends in .toml or .json")
     try:
-        text = path.read_text(encoding="utf-8")
-        found = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+        text = path.read_text(encoding="utf-8-sig")  # editors of Windows begin a file with a mark
+        found = tomllib.loads(text) if kind == ".toml" else json.loads(text)
     except OSError as e:
         raise ConfigError(f"{path} cannot be read: {e.strerror or e}") from e
     except ValueError as e:  # also UnicodeDecodeError
-        raise ConfigError(f"{path} is no {path.suffix[1:].upper()}: {e}") from e
+        raise ConfigError(f"{path} is no {kind[1:].upper()}: {e}") from e
     if not isinstance(found, dict):
         raise ConfigError(f"{path}: expected an object of sections; got {_told(found)}")
     return found
@@ -680,6 +710,8 @@ def _plain(value: Any, name: str, option: str) -> Any:
         return {"layer": to_config(value)}
     if _is_op(value):
         return to_config(value)
+    if type(value) is jt.Tensor:
+        return value.tolist()
     if getattr(value, "__name__", None) in INITIALIZERS and getattr(initializers, value.__name__) is value:
         return {"initializer": value.__name__}
     raise ConfigError(f"to_config(): {name} has {option} = {value!r:.60}, which no file can hold")
@@ -705,6 +737,25 @@ def _given(catalogue: registry.Catalogue, item: Any) -> list[str]:
     if catalogue is registry.schedules:  # a schedule of schedules takes the optimizer second
         return ["optimizer"] if "optimizer" in names else names[:1]
     return names[:2] if catalogue is registry.losses and not isinstance(item, type) else []
+
+
+def _takes_two(loss: Any) -> bool:
+    """Whether a loss can be called with prediction and target, as far as its signature tells; layers say it themselves."""
+    called = loss.__call__ if isinstance(loss, type) else loss
+    if isinstance(loss, type) and issubclass(loss, jt.Layer):
+        return True
+    try:
+        inspect.signature(called).bind(*[None] * (3 if isinstance(loss, type) else 2))
+    except TypeError as e:
+        return "too many" not in str(e)
+    except ValueError:  # some built-ins have none
+        return True
+    return True
+
+
+def _tensor(data: list[Any], run_device: Any = None, run_dtype: Any = None) -> jt.Tensor:
+    """A list of a file, where a Tensor is wanted, such as the weights of classes."""
+    return jt.tensor(data, run_dtype or "float64", run_device)
 
 
 def _parameters(item: Any) -> list[inspect.Parameter]:

@@ -81,7 +81,7 @@ class SmoothL1Loss(_Loss):
 class BCELoss(_Loss):
     """Of probabilities x and targets in [0, 1]: ``functional.binary_cross_entropy``; ``weight`` broadcasts."""
 
-    weight: Any = None
+    weight: jt.Tensor | None = None
 
     def forward(self, x: Any, target: Any) -> jt.Tensor:
         return F.binary_cross_entropy(x, target, self.weight, reduction=self.reduction)
@@ -91,8 +91,8 @@ class BCELoss(_Loss):
 class BCEWithLogitsLoss(_Loss):
     """Of scores x and targets in [0, 1]: ``functional.binary_cross_entropy_with_logits``; the weights broadcast."""
 
-    weight: Any = None
-    pos_weight: Any = None
+    weight: jt.Tensor | None = None
+    pos_weight: jt.Tensor | None = None
 
     def forward(self, x: Any, target: Any) -> jt.Tensor:
         return F.binary_cross_entropy_with_logits(x, target, self.weight, self.pos_weight, reduction=self.reduction)
@@ -121,7 +121,7 @@ class CrossEntropyLoss(_Loss):
     CrossEntropyLoss(label_smoothing=0.1)
     """
 
-    weight: Any = None
+    weight: jt.Tensor | None = None
     ignore_index: int | None = -100
     label_smoothing: float = 0.0
 
@@ -140,7 +140,7 @@ class CrossEntropyLoss(_Loss):
 class NLLLoss(_Loss):
     """Of log-probabilities (n, classes, ...) and integer classes (n, ...): ``functional.nll_loss``."""
 
-    weight: Any = None
+    weight: jt.Tensor | None = None
     ignore_index: int | None = -100
 
     def forward(self, x: Any, target: Any) -> jt.Tensor:
@@ -153,7 +153,7 @@ class MultiMarginLoss(_Loss):
 
     p: int = 1
     margin: float = 1.0
-    weight: Any = None
+    weight: jt.Tensor | None = None
 
     def forward(self, x: Any, target: Any) -> jt.Tensor:
         return F.multi_margin_loss(x, target, self.weight, p=self.p, margin=self.margin, reduction=self.reduction)
@@ -163,7 +163,7 @@ class MultiMarginLoss(_Loss):
 class MultiLabelSoftMarginLoss(_Loss):
     """Of scores (..., classes) and targets 0 or 1: ``functional.multilabel_soft_margin_loss``."""
 
-    weight: Any = None
+    weight: jt.Tensor | None = None
 
     def forward(self, x: Any, target: Any) -> jt.Tensor:
         return F.multilabel_soft_margin_loss(x, target, self.weight, reduction=self.reduction)
