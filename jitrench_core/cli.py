@@ -26,6 +26,7 @@ from .backend import Backend
 from .errors import JITrenchError, NotFoundError, suggest
 from .op import Op
 
+MOST = 20  # failures that `jitrench check` tells in a line each
 Report = tuple[dict[str, Any], list[str], int]  # the JSON object, the lines of text, the exit code
 
 # An array library's distributions on PyPI, and what to install so that JITrench computes with it.
@@ -92,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     checker.add_argument("name", nargs="*", help="ops, plugins, distributions or backends (none: everything)")
     checker.add_argument("--backend", action="append", help="on this backend only; repeat it, or separate with commas")
+    checker.add_argument("--failed", action="store_true", help="leave out the rows of what passed")
     checker.add_argument("--complex", action="store_true", help="try complex numbers, too, where an op takes them")
     maker = add("new", _new, "Write a plugin as a complete package, with tests that pass.")
     maker.add_argument("kind", choices=("op", "layer", "optimizer", "backend"))
@@ -320,7 +322,7 @@ def _check(args: argparse.Namespace) -> Report:
     from .testing.op_tests import why_not
 
     try:
-        results = list(check(args.name, args.backend, args.complex))
+        results = list(_shown(check(args.name, args.backend, args.complex)))
     except NotFoundError as e:
         return {"checks": list(NAMES), "results": [], "passed": 0, "notes": [], "error": str(e)}, [str(e)], 1
     bad = [r for r in results if r.failed]
@@ -339,11 +341,16 @@ def _check(args: argparse.Namespace) -> Report:
             if not r.untested
             else (r.op, r.owner, r.backend, "-", r.untested)
             for r in results
+            if r.failed or r.untested or r.expected or not args.failed
         ),
         args.width,
     )
     if bad:
         lines += ["", f"the first failure of {bad[0].op} on {bad[0].backend}:", *_indent(bad[0].failure)]
+    if bad[1:]:
+        told = (f"{r.op} on {r.backend}: {_first_line(r.failure)}" for r in bad[1 : MOST + 1])
+        rest = [f"  and {len(bad) - 1 - MOST} more"] if len(bad) - 1 > MOST else []
+        lines += ["", "and those of others (--json has all in full):", *(f"  {line}" for line in told), *rest]
     absent = {} if args.backend else {name: reason for name in backends.names() if (reason := why_not(name))}
     notes = [*(f"nothing ran on {name}: {reason}" for name, reason in absent.items()), *strays()]
     lines += [line for note in notes for line in ("", f"note: {note}")]
@@ -360,6 +367,16 @@ def _check(args: argparse.Namespace) -> Report:
     rows = [r._asdict() for r in results]
     data = {"checks": list(NAMES), "results": rows, "passed": passed, "notes": notes, "error": None}
     return data, lines, 1 if bad or not passed else 0
+
+
+def _shown(results: Iterable[Any]) -> Iterable[Any]:
+    """``results``, each named on a terminal while the rest is at work: on a slow library that takes minutes."""
+    for n, r in enumerate(results, 1):
+        if sys.stderr.isatty():
+            print(f"\r{n}: {r.op} on {r.backend}".ljust(60), end="\r", file=sys.stderr, flush=True)
+        yield r
+    if sys.stderr.isatty():
+        print(" " * 60, end="\r", file=sys.stderr, flush=True)
 
 
 # -- new ------------------------------------------------------------------------------------------------------------

@@ -484,6 +484,18 @@ def test_check_tells_what_failed_and_shows_the_first_failure(site: Site) -> None
     assert (same["failed"], same["untested"]) == ([], "no test data: @op(samples=)")
 
 
+def test_check_shows_what_failed_alone_and_each_failure_in_a_line(site: Site) -> None:
+    site.add("wrong", WRONG)
+    site.add("fast", KERNEL % ("exp", "numpy", 7))
+    text = run(site, "check", "exp", "sin", "twice_wrong", "--failed", code=1)
+    table, told = text.split("the first failure of ")
+    assert [line.split()[0] for line in table.splitlines()[2:] if line] == ["exp", "twice_wrong"]
+    assert told.startswith("exp on numpy:")
+    others = told.partition("and those of others (--json has all in full):\n")[2].splitlines()
+    assert others[0].startswith("  twice_wrong on numpy: op 'twice_wrong' on numpy, sample")
+    assert text.splitlines()[-1] == "1 passed, 2 failed"
+
+
 def test_check_of_a_plugin_with_a_kernel_runs_the_op_that_it_is_of(site: Site) -> None:
     site.add("fast", KERNEL % ("exp", "numpy", 7))
     text = run(site, "check", "fast", code=1)

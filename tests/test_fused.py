@@ -262,6 +262,25 @@ def test_far_from_zero(dtype, T):
         np.testing.assert_allclose(far.grad.numpy(), far.numpy() > 0, atol=1e-30)
 
 
+@pytest.mark.parametrize(("dtype", "far"), [("float32", 1e14), ("float64", 1e104)])
+def test_slopes_where_the_cube_overflows(dtype, far, T):
+    x = T(np.asarray([-far, far], dtype), requires_grad=True)
+    for f in (lambda x: fused.geglu(1.0, x), lambda x: fused.bias_gelu(x, 0.0)):
+        x.grad = None
+        with np.errstate(over="ignore"):
+            f(x).sum().backward()
+        np.testing.assert_array_equal(x.grad.numpy(), [0.0, 1.0])
+
+
+def test_what_no_gradient_comes_to_has_none_even_where_it_overflows(T):
+    x, log_scale = T([1e-10, 1.0]), T([-370.0, 0.0])  # z * exp(370) is 1e311
+    mean = T([0.0, 0.0], requires_grad=True)
+    with np.errstate(over="ignore"):
+        y = fused.gaussian_log_density(x, mean, log_scale)
+        jt.where(T([0.0, 1.0]) > 0, y, 0.0).sum().backward()
+    assert mean.grad.tolist() == [0.0, 1.0]
+
+
 def test_rotary_turns(T, close):
     rng = np.random.default_rng(0)
     x, k = T(rng.normal(size=(5, 8))), T(rng.normal(size=(5, 8)))

@@ -198,6 +198,18 @@ def test_stiff_equations_have_gradients(T, close, method):
     close(jt.jvp(solve, (T(30.0),), (T(1.0),))[1], want[1].numpy(), 1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:.*:RuntimeWarning")
+def test_an_adjoint_that_fails_says_what_to_do(T, close):
+    """Van der Pol's equation forgets its start by exp(-300) in a unit of time, and backward it grows by as much."""
+    f = lambda y, t, m: jt.stack([y[1], m * (1.0 - y[0] ** 2) * y[1] - y[0]])  # noqa: E731
+    solve = lambda m: odeint(f, T([2.0, 0.0]), [0.0, 1.0], m, method="Radau")[-1, 0]  # noqa: E731
+    with pytest.raises(
+        IntegrationError, match=r"It is the adjoint that failed, which goes back from t=1 to 0.*jt\.jvp"
+    ):
+        jt.grad(solve)(T(100.0))
+    close(jt.jvp(solve, (T(100.0),), (T(1.0),))[1], 6.6588e-05, 1e-7)
+
+
 @pytest.mark.parametrize("adjoint", MODES)
 def test_under_vmap(T, close, adjoint):
     rates, y0 = T([0.5, 1.0, 3.0]), T([[1.0, 2.0]] * 3)
@@ -224,8 +236,10 @@ def test_complex_states(T, close, adjoint):
     close(jt.jvp(solve, args, tangents)[1], jt.jvp(exact, args, tangents)[1].numpy(), 1e-7)
     turn = lambda w: jt.real(odeint(lambda y, t, w: 1j * w * y, T(1 + 0j), [0.0, 2.0], w, adjoint=adjoint)[-1])  # noqa: E731
     close(jt.grad(turn)(T(0.5)), -2 * np.sin(1.0), 1e-6)
-    with pytest.raises(jt.DTypeError, match="LSODA has no complex numbers"):
-        odeint(decay, T(1 + 0j), [0.0, 1.0], 1.0, method="LSODA")
+    for method in ("LSODA", "Radau"):
+        with pytest.raises(jt.DTypeError, match=f"{method} has no complex numbers; take method='BDF'"):
+            odeint(decay, T(1 + 0j), [0.0, 1.0], 1.0, method=method)
+    close(odeint(decay, T(1 + 0j), [0.0, 1.0], 1.0, method="BDF")[-1], np.exp(-1.0), 1e-5)
 
 
 def test_parameters_of_every_kind(T, close):
@@ -354,7 +368,7 @@ def test_errors(T):
             jt.vmap(lambda y, rate=rate: odeint(decay, y, ts, rate, method="BDF"), in_axes=axes)(y0)
     with pytest.raises(jt.TransformError, match="'BDF' under vmap"):
         jt.vmap(lambda r: odeint(decay, T(1.0), ts, r, method="BDF"))(T([1.0, 2.0]))
-    with pytest.raises(jt.TransformError, match=r"odeint\(\) under vmap: its times .* are batched"):
+    with pytest.raises(jt.TransformError, match=r"odeint\(\) under vmap: its times are batched"):
         jt.vmap(lambda t: odeint(grow, 1.0, t))(T([[0.0, 1.0], [0.0, 2.0]]))
 
 
@@ -424,8 +438,64 @@ def test_quad_errors(T):
         quad(lambda x: "text", 0.0, 1.0)
     with pytest.raises(jt.OpError, match="takes a function of one number; got float"):
         quad(1.0, 0.0, 1.0)
-    with pytest.raises(jt.TransformError, match=r"quad\(\) under vmap: its times \(or limits\) are batched"):
-        jt.vmap(lambda b: quad(lambda x: x, 0.0, b))(T([1.0, 2.0]))
+    with pytest.raises(
+        jt.TransformError, match="limits 0 and 1, another 0 and inf: an infinite limit must be one in all"
+    ):
+        jt.vmap(lambda b: quad(lambda x: x, 0.0, b))(T([1.0, math.inf]))
+    with pytest.raises(IntegrationError, match="the limits are 0 and nan"):
+        jt.vmap(lambda b: quad(lambda x: x, 0.0, b))(T([1.0, math.nan]))
+
+
+def test_quad_of_many_limits(T, close):
+    """Under vmap limits may differ, so that integrals nest; and each example is as exact as alone."""
+    bs = T([1.0, 2.0])
+    close(jt.vmap(lambda b: quad(jt.exp, 0.0, b))(bs), np.expm1([1.0, 2.0]), 1e-12)
+    close(jt.vmap(jt.grad(lambda b: quad(jt.exp, b, 3.0)))(bs), -np.exp([1.0, 2.0]), 1e-10)
+    close(jt.vmap(lambda b: quad(lambda x: jt.exp(-x), b, math.inf))(bs), np.exp([-1.0, -2.0]), 1e-10)
+    close(quad(lambda x: quad(lambda y: x * y, 0.0, x), 0.0, T(1.0)), 1 / 8, 1e-12)
+    close(jt.vmap(lambda b: quad(jt.exp, 0.0, b))(T(np.zeros(0))).shape, (0,))
+    # A large example does not loosen the others' tolerance.
+    found = jt.vmap(lambda k: quad(lambda x: k * jt.sqrt(jt.abs(x - 0.3)), T(0.0), 1.0))(T([1.0, 1e12]))
+    close(found[0], (0.3**1.5 + 0.7**1.5) / 1.5, 3e-8)
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_quad_of_heavy_tails(T, close, sign):
+    """An infinity is where floating-point numbers are dense: x**-1.1 has a tenth of its integral beyond 1e10."""
+    tail = lambda x: jt.abs(x) ** -1.1  # noqa: E731
+    close(quad(tail, T(sign), T(sign * math.inf)), sign * 10.0, 1e-5)
+    close(quad(lambda x: (1.0 + jt.abs(x)) ** -1.1, -sign * math.inf, T(sign * math.inf)), sign * 20.0, 1e-5)
+
+
+@pytest.mark.parametrize("adjoint", [True, False])
+def test_second_derivatives_by_equal_times(T, close, adjoint):
+    """y = y0 exp(sin t - sin t0) at times of which some are equal: they are still variables of their own."""
+    weights = np.arange(1.0, 5.0)
+
+    def total(t):
+        found = odeint(lambda y, t: y * jt.cos(t), 1.3, t, adjoint=adjoint, rtol=1e-9, atol=1e-11)
+        return jt.sum(found * T(weights[: t.shape[0]]))
+
+    def exact(t):
+        return 1.3 * jt.sum(jt.exp(jt.sin(t) - jt.sin(t[0])) * T(weights[: t.shape[0]]))
+
+    for times in ([0.0, 1.0, 1.0, 2.0], [0.5, 0.5], [2.0, 2.0, 1.0, 1.0]):
+        t = T(times)
+        want = jt.hessian(exact)(t).numpy()
+        for mode in ("forward", "reverse"):
+            got = jt.jacobian(jt.grad(total), mode=mode)(t).numpy()
+            np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-3 if not adjoint else 1e-6)
+
+
+def test_a_state_of_zero_without_atol(T, close):
+    """0 / 0 in the error of a step was NaN, which no step is small enough for."""
+    close(odeint(lambda y, t: -y, T(0.0), [0.0, 1.0], atol=0.0), [0.0, 0.0])
+    close(odeint(lambda y, t: jt.cos(t) + 0.0 * y, T(0.0), [0.0, 1.0], atol=0.0)[-1], math.sin(1.0), 1e-7)
+
+
+def test_max_steps_that_is_no_whole_number(T):
+    with pytest.raises(IntegrationError, match=r"max_steps=1\.5 steps of dopri5 were not enough"):
+        odeint(lambda y, t: -y, T(1.0), [0.0, 1.0], max_steps=1.5)
 
 
 # -- samples ----------------------------------------------------------------------------------------------------------

@@ -213,7 +213,8 @@ SINGULAR = [[0.0, 1.0], [0.0, 0.0]]
         (lambda T: linalg.toeplitz(T(1.0)), jt.ShapeError, r"toeplitz\(\) takes vectors"),
         (lambda T: linalg.circulant(T(1.0)), jt.ShapeError, r"circulant\(\) takes vectors"),
         (lambda T: linalg.khatri_rao(T(np.ones((2, 3))), T(np.ones((2, 2)))), jt.ShapeError, "as many columns"),
-        (lambda T: linalg.block_diag(1.0), jt.OpError, "at least one array"),
+        (lambda T: linalg.block_diag(), jt.OpError, "at least one array"),
+        (lambda T: supported(lambda: linalg.lu(T([[np.nan]]))), jt.LinAlgError, "holds NaN or infinite numbers"),
         (lambda T: supported(lambda: linalg.lu(T(np.ones((2, 3))))), jt.ShapeError, "square matrices"),
     ],
 )  # fmt: skip
@@ -228,3 +229,26 @@ def test_a_complex_root_of_a_real_matrix(close):
     y = linalg.sqrtm(x)
     close(y @ y, x, 1e-13)
     close(jt.linalg.diagonal(y), [1j, 2j])
+
+
+@pytest.mark.filterwarnings("default")  # SciPy warns, and then it depends on the filters
+@pytest.mark.parametrize("function", [linalg.sqrtm, linalg.logm])
+def test_a_singular_matrix_is_refused_whatever_warnings_do(function, T):
+    with pytest.raises(jt.LinAlgError, match="an eigenvalue that is 0 or negative"):
+        function(T(np.diag([4.0, 0.0])))
+
+
+def test_logarithms_near_the_negative_axis():
+    """Of a rotation by an angle near pi, and at the cut itself; Newton's steps had 5 digits."""
+    for angle in (np.pi - 1e-2, np.pi - 1e-6):
+        c, s = np.cos(angle), np.sin(angle)
+        y = linalg.logm(jt.tensor([[c, -s], [s, c]], device="numpy")).numpy()
+        np.testing.assert_allclose(y, [[0.0, -angle], [angle, 0.0]], atol=1e-13)
+    y = linalg.logm(jt.tensor([[-1.0, 0.0], [0.0, 2.0]], "complex128", "numpy")).numpy()
+    np.testing.assert_allclose(y, np.diag([1j * np.pi, np.log(2.0)]), atol=1e-13)
+
+
+def test_block_diag_of_numbers(T, close):
+    close(linalg.block_diag(1.0, 2), [[1.0, 0.0], [0.0, 2.0]])
+    close(linalg.block_diag(T([[1]]), 2.5), [[1.0, 0.0], [0.0, 2.5]])  # which an integer's dtype would cut to 2
+    assert linalg.block_diag(T([[1.0]], "float32"), 2.5).dtype == jt.float32

@@ -150,6 +150,31 @@ def test_derivatives_of_interpolation(mode, T):
     jt.check_grads(lambda x: ndimage.map_coordinates(x, T(c), 0, mode, 0.5), T(X))
 
 
+@pytest.mark.parametrize("mode", ["reflect", "grid-mirror", "nearest", "grid-wrap", "constant", "grid-constant"])
+def test_the_nearest_of_two_as_near_as_scipy(mode, T, close):
+    x, places = np.array([1.0, 2.0, 4.0, 8.0]), np.arange(-11.5, 15.0)[None]
+    expected = scipy.ndimage.map_coordinates(x, places, order=0, mode=mode, cval=3.0)
+    close(ndimage.map_coordinates(T(x), T(places), order=0, mode=mode, cval=3.0), expected)
+
+
+@pytest.mark.parametrize("mode", ["nearest", "constant", "grid-constant"])
+def test_coordinates_at_infinity_spoil_no_gradient(mode, T, close):
+    """Infinity less infinity is NaN, and a NaN times 0, too."""
+    x, places = T([1.0, 2.0, 4.0]), T([[np.inf, -np.inf, 1e300, 0.5]])
+    read = lambda x, c: jt.sum(ndimage.map_coordinates(x, c, mode=mode, cval=7.0) * T([0.0, 0.0, 0.0, 1.0]))  # noqa: E731
+    ends = [4.0, 1.0, 4.0] if mode == "nearest" else [7.0] * 3
+    close(ndimage.map_coordinates(x, places, mode=mode, cval=7.0), [*ends, 1.5])
+    slopes = jt.grad(read, argnums=(0, 1))(x, places)
+    close(slopes[0], [0.5, 0.5, 0.0])
+    close(slopes[1], [[0.0, 0.0, 0.0, 1.0]])
+
+
+def test_complex_weights_are_conjugated_as_scipy(T, close):
+    x, w = np.array([1j, 2.0, 3.0 - 1j, 1.0]), np.array([1.0, 2.0 + 1j])
+    for name in ("correlate", "convolve", "correlate1d", "convolve1d"):
+        close(getattr(ndimage, name)(T(x), T(w)), getattr(scipy.ndimage, name)(x, w), 1e-14)
+
+
 def test_interpolation_of_other_dtypes(T, close):
     c = T([[0.5, 1.0], [0.0, 2.5]])
     assert ndimage.map_coordinates(T(X, "float32"), c).dtype == jt.float32
@@ -243,6 +268,13 @@ W = np.ones((3, 3))
         (lambda T: ndimage.gaussian_filter(T(X), T(1.0)), jt.OpError, "sigma must be a Python number above 0; got Tensor"),
         (lambda T: ndimage.gaussian_filter1d(T(X), 1.0, order=-1), jt.OpError, "order is the derivative's"),
         (lambda T: ndimage.gaussian_filter1d(T(X), 1.0, radius=-1), jt.OpError, "radius must not be negative"),
+        (lambda T: ndimage.gaussian_filter1d(T(X), 1.0, radius=1.5), jt.OpError, "radius must not be negative, and an integer"),
+        (lambda T: ndimage.gaussian_filter1d(T(X), "wide"), jt.OpError, "sigma must be a Python number above 0; got 'wide'"),
+        (lambda T: ndimage.correlate(T(X), T(W), origin=0.5), jt.OpError, "origin is an integer, or one for each axis; got 0.5"),
+        (lambda T: ndimage.correlate(T(X), T(W), mode=["wrap"]), jt.OpError, "mode is one of"),
+        (lambda T: ndimage.map_coordinates(T(X), T(np.ones((2, 2)) * 1j)), jt.DTypeError, "real numbers; got complex128"),
+        (lambda T: fft.dctn(T(X), axes=(0, -2)), jt.AxisError, r"dctn\(\): axes \(0, -2\) repeat one"),
+        (lambda T: fft.hilbert(T(X), axis=3), jt.AxisError, "axis 3 is out of bounds"),
         (lambda T: ndimage.gaussian_filter1d(T(X), 1.0, axis=2), jt.AxisError, "axis 2 is out of bounds"),
         (lambda T: ndimage.correlate_valid(T([1.0]), T([1.0, 2.0])), jt.ShapeError, r"weights of shape \(2,\).*x of shape \(1,\)"),
         (lambda T: ndimage.map_coordinates(T(X), T(np.ones((3, 2)))), jt.ShapeError, r"of shape \(2, ...\).*got \(3, 2\)"),

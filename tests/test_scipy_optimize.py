@@ -138,6 +138,8 @@ def test_bounds(T, close):
         close(found.x["v"][0], [[0.5, 0.0]], 1e-3)
         close(found.x["u"], 0.0, 1e-3)
     close(minimize(lambda x: jt.sum(x), T([1.0, 2.0]), bounds=(-1.0, T([5.0, 6.0]))).x, [-1.0, -1.0])
+    one = {"type": "ineq", "fun": lambda x, k: k - x[0], "args": 0.5}  # as of minimize: one argument needs no tuple
+    close(minimize(lambda x: jt.sum((x - 2.0) ** 2), T([0.0, 0.0]), constraints=one).x, [0.5, 2.0], 1e-5)
     close(minimize(lambda x: jt.sum(x), T([1.0, 2.0]), bounds=scipy_optimize.Bounds(-1.0, 5.0)).x, [-1.0, -1.0])
 
 
@@ -216,7 +218,16 @@ def test_errors_of_minimize(T):
     with pytest.raises(jt.ShapeError, match=r"expected \(low, high\) for shape \(2,\)"):
         minimize(rosenbrock, x, bounds=([1.0, 2.0, 3.0], None))
     with pytest.raises(jt.ShapeError, match=r"bounds \(3, 1\) of element 1 hold nothing"):
-        minimize(rosenbrock, x, bounds=([0.0, 3.0], [1.0, 1.0]))
+        minimize(rosenbrock, x, bounds=(np.array([0.0, 3.0]), np.array([1.0, 1.0])))
+    for bounds in ([(0.0, 1.0), (0.0, 1.0)], [(0.0, 1.0)] * 3):  # the first would be the corner (0, 1)
+        with pytest.raises(
+            jt.ShapeError, match=r"SciPy's list of a pair for each element is written scipy.optimize.Bounds"
+        ):
+            minimize(rosenbrock, T([0.0] * len(bounds)), bounds=bounds)
+    with pytest.raises(jt.ShapeError, match=r"which hold NaN: None stands for no bound"):
+        minimize(rosenbrock, x, bounds=(np.array([0.0, np.nan]), None))
+    with pytest.raises(jt.OpError, match="x0 holds no numbers, only tensors without elements"):
+        minimize(jt.sum, T(np.zeros((0, 2))))
     with pytest.raises(jt.OpError, match="a constraint is 3; expected scipy.optimize's"):
         minimize(rosenbrock, x, constraints=3)
     with pytest.raises(jt.OpError, match="a constraint's fun returned float; expected real tensors"):

@@ -137,6 +137,14 @@ def test_vmap(transposed, a, T, close):
     assert jacobian.shape == (4 if transposed else 3, 5)
 
 
+@pytest.mark.parametrize("dtype", ["int16", "int32", "int64", "uint8", "uint32", "uint64"])
+def test_every_integer_counts_places(dtype, a, T, close):
+    indices, indptr = (jt.astype(i, dtype) for i in (a.indices, a.indptr))
+    x = T(np.arange(4.0))
+    slope = lambda data, *pattern: jt.grad(lambda d: jt.sum((sparse.csr(d, *pattern, (3, 4)) @ x) ** 2))(data)  # noqa: E731
+    close(slope(a.data, indices, indptr), slope(a.data, a.indices, a.indptr))
+
+
 def test_the_gradient_of_a_large_matrix_stays_sparse(T):
     """A dense gradient of this matrix would take 8 terabytes."""
     n = 1_000_000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 import jitrench_core as jt
 from jitrench_core.testing import check_op
 from jitrench_scipy import special
+from jitrench_scipy.special import table
 
 FILE = Path(__file__).parent / "data" / "special_reference.json"  # made by make_special.py beside it
 REFERENCE: dict[str, list[dict[str, Any]]] = json.loads(FILE.read_text())
@@ -123,7 +125,7 @@ EDGES: list[tuple[str, tuple[Any, ...], Any]] = [
     ("betainc", ([2.0, 2.0, 2.0, -1.0], [3.0, 3.0, 3.0, 1.0], [0.0, 1.0, 1.5, 0.5]), [0.0, 1.0, nan, nan]),
     ("binom", ([3.0, 4.0, 5.0], [5.0, -1.0, 0.0]), [0.0, 0.0, 1.0]),
     ("comb", ([3.0, 4.0, -1.0], [5.0, -1.0, 0.0]), [0.0, 0.0, 0.0]),
-    ("factorial", ([-1.0, -0.5, 0.0],), [0.0, 0.0, 1.0]),
+    ("factorial", ([-1.0, -0.5, 0.0, nan],), [0.0, 0.0, 1.0, nan]),
     ("erfinv", ([-1.0, 1.0, 1.5, nan],), [-inf, inf, nan, nan]),
     ("erfcinv", ([0.0, 2.0, -1.0],), [inf, -inf, nan]),
     ("erfcx", ([-30.0, inf, -inf, nan, 1e300],), [inf, 0.0, inf, nan, 5.641895835477563e-301]),
@@ -192,6 +194,30 @@ GRADIENTS: list[tuple[str, tuple[Any, ...], int, float]] = [
     ("log_ndtr", (-inf,), 0, inf),
     ("log_ndtr", (50.0,), 0, 0.0),
     ("erfcx", (1e8,), 0, -1 / (math.sqrt(math.pi) * 1e16)),
+    ("factorial", (nan,), 0, nan),
+    ("logit", (-0.0,), 0, inf),
+    ("logit", (1.0,), 0, inf),
+    ("logit", (2.0,), 0, nan),
+    ("logit", (-1.0,), 0, nan),
+    ("exp1", (-1.0,), 0, nan),
+    ("exprel", (800.0,), 0, inf),
+    ("y1", (0.0,), 0, inf),
+    ("k0e", (0.0,), 0, -inf),
+    ("k1e", (0.0,), 0, -inf),
+    ("ellipk", (1.0,), 0, inf),
+    ("ellipkm1", (0.0,), 0, -inf),
+    ("normal_hazard", (-inf,), 0, -1.0),
+    ("normal_hazard", (-1e300,), 0, -1.0),
+    ("normal_hazard", (inf,), 0, 0.0),
+    ("lambertw", (-1 / math.e,), 0, inf),
+    ("rel_entr", (1e-200, 1e200), 0, 1 - 400 * math.log(10)),
+    ("kl_div_elementwise", (1e200, 1e-200), 0, 400 * math.log(10)),
+    ("kl_div_elementwise", (1.0, 1.0 + 2.0**-40), 0, -9.0949470177251465e-13),
+    ("kl_div_elementwise", (1.0, 1.0 + 2.0**-40), 1, 9.0949470177210106e-13),
+    # By mpmath, in 60 digits.
+    ("zeta", (-198.33341360107738,), 0, -5.6235498287999786e212),
+    ("betainc", (0.001224487940763191, 2.7911652101537996, 1.464559979302458e-12), 0, -25.032392243471488),
+    ("betainc", (2.7911652101537996, 0.001224487940763191, 1 - 2.0**-40), 1, 25.479108851677399),
 ]
 
 
@@ -203,7 +229,59 @@ def test_gradients_at_edges(name, operands, place, expected, T, backend):
         except jt.errors.UnsupportedError as e:
             assert backend != "numpy"
             pytest.skip(str(e))
-        np.testing.assert_allclose(y.numpy(), expected, rtol=1e-13, atol=1e-300)
+        np.testing.assert_allclose(y.numpy(), expected, rtol=1e-12, atol=1e-300)
+
+
+@pytest.mark.parametrize(
+    ("name", "x", "expected"),
+    [("logit", 1e-200, -inf), ("logit", 0.0, -inf), ("log_ndtr", -1e300, -1.0), ("log_ndtr", inf, 0.0)],
+)
+def test_second_derivatives_at_edges(name, x, expected, T):
+    with np.errstate(all="ignore"):
+        assert jt.grad(jt.grad(OPS[name]))(T(x)).item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_an_output_that_nothing_depends_on_has_no_share_in_a_gradient(close):
+    """Ci and Chi have an infinite slope at 0, Bi overflows; Si, Shi and Ai next to them are smooth."""
+    with np.errstate(all="ignore"):
+        for f in (special.sici, special.shichi):
+            first = lambda x, f=f: f(x)[0]  # noqa: E731
+            assert jt.grad(first)(0.0).item() == 1.0
+            assert jt.grad(jt.grad(first))(0.0).item() == 0.0
+            square = lambda x, f=f: f(x)[0] ** 2  # noqa: E731  # its gradient for f's output is 0, too, but not its slope
+            assert jt.grad(jt.grad(square))(0.0).item() == 2.0
+            assert jt.grad(lambda x, f=f: f(x)[1])(0.0).item() == inf
+            tangents = jt.jvp(f, (jt.tensor([0.0, 0.5]),), (jt.ones(2),))[1]
+            assert [t[0].item() for t in tangents] == [1.0, inf]
+            close(tangents[1][1], jt.grad(lambda x, f=f: f(x)[1])(0.5))
+        assert jt.grad(lambda x: special.shichi(x)[0])(800.0).item() == inf
+        for k in range(2):
+            near, far = (jt.grad(lambda x, k=k: special.airy(x)[k]) for _ in range(2))
+            assert far(200.0).item() == 0.0
+            assert jt.grad(far)(200.0).item() == 0.0
+            close(jt.jvp(special.airy, (jt.tensor(1.5),), (jt.tensor(2.0),))[1][k], 2 * near(1.5).item())
+        close(jt.grad(jt.grad(lambda x: special.airy(x)[2] ** 2))(0.5), 1.3229078216023896, 1e-13)
+
+
+def test_lambertw_at_its_branch_point(close):
+    """By mpmath. SciPy has 1e-5 there, of which the slope, 1 / (1 + W), makes far more."""
+    at = [-0.36787944117144, -0.36787944, -0.367871]
+    for k, values, slopes in [
+        (0, [-0.99999988771640612, -0.99992019848415145, -0.99324096254766873],
+         [24209071.23992989, 34060.316839871907, 399.46084497245357]),
+        (-1, [-1.0000001122836023, -1.0000798057615957, -1.00678963176499],
+         [-24209074.864305662, -34063.941215654214, -403.08530021243415]),
+    ]:  # fmt: skip
+        f = lambda x, k=k: special.lambertw(x, k=k)  # noqa: E731
+        close(f(jt.tensor(at)), values, 3e-16)
+        close(jt.grad(lambda x, f=f: f(x).sum())(jt.tensor(at)), slopes, 1e-8)
+        assert f(-1 / math.e).item() == -1.0
+        assert math.isnan(f(-0.3679).item())
+
+
+def test_exprel_of_float32_does_not_overflow_early(T):
+    x = T([88.0, 89.0, 92.0], "float32")
+    assert special.exprel(x).numpy()[:2] == pytest.approx([1.876820e36, 5.044508e36], rel=1e-4)
 
 
 def test_third_derivatives_where_two_formulas_meet():
@@ -226,7 +304,7 @@ def test_third_derivatives_where_two_formulas_meet():
 def test_results_have_the_dtype_of_the_operands(name, dtype):
     attrs, columns, _ = next(groups(name))
     operands = [c if isinstance(c, int) else [2.0] if len(columns) == 1 else c[:1] for c in columns]
-    if name == "yn" or name.startswith("spherical"):
+    if name in ("yn", "polygamma", "expn") or name.startswith("spherical"):
         operands[0] = 2
     some = [c if isinstance(c, int) else jt.tensor(c, dtype) for c in operands]
     y = OPS[name](*some, **attrs)
@@ -267,6 +345,34 @@ def test_degrees_may_be_arrays(close):
         close(f(n, x), jt.stack(rows))
         slope = jt.grad(lambda x, f=f: f(n, x).sum())(x)
         close(slope, sum(jt.grad(lambda x, k=k, f=f: f(k, x).sum())(x) for k in (0, 1, 4)))
+
+
+QUADRATURES: list[tuple[str, int, dict[str, Any]]] = [
+    ("gammainc_a", 2, {"order": 1}),
+    ("betainc_ab", 3, {"order": (1, 0)}),
+    ("kve_v", 2, {"order": 1}),
+    ("kv", 2, {}),
+]
+
+
+@pytest.mark.parametrize(("name", "count", "attrs"), QUADRATURES)
+def test_quadratures_run_in_blocks(name, count, attrs, monkeypatch, backend, T):
+    """The hundreds of nodes of an element are in memory for a block of elements at a time, whatever their number."""
+    if backend != "numpy" and not name.startswith("k"):
+        pytest.skip("no kernel")
+    rng = np.random.default_rng(3)
+    given = [T(rng.uniform(0.1, 0.9, (40, 1 if k else 25))) for k in range(count)]
+    whole = OPS[name](*given, **attrs)
+    monkeypatch.setattr(table, "BLOCK", 64)
+    tracemalloc.start()
+    try:
+        parts = OPS[name](*given, **attrs)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    np.testing.assert_allclose(parts.numpy(), whole.numpy(), rtol=1e-14)
+    assert parts.shape == (40, 25)
+    assert peak < 12 * 64 * 8 * 400  # all at once: four times that and more
 
 
 # -- transforms -------------------------------------------------------------------------------------------------------
@@ -363,6 +469,29 @@ def test_degrees_are_whole():
                 jt.DTypeError, match=rf"{f.__name__}\(\) takes a whole n, an int or an array of integers; got {shown}"
             ):
                 f(n, jt.tensor([0.5]))
+
+
+def test_orders_of_polygamma_and_expn_are_whole():
+    """SciPy cuts expn's 2.5 to 2; a gradient of 0 in an order that is a floating-point tensor would be no less wrong."""
+    for f in (special.polygamma, special.expn):
+        for n, shown in ((2.5, "2.5"), (jt.tensor(2.0, requires_grad=True), "float64")):
+            with pytest.raises(jt.DTypeError, match=rf"{f.__name__}\(\) takes a whole n, .*; got {shown}"):
+                f(n, jt.tensor(0.5))
+        assert f(2.0, jt.tensor(1.0)).item() == f(2, 1.0).item()
+
+
+def test_orders_and_degrees_are_not_negative():
+    """Their derivatives would be those of degree 0."""
+    for f in (special.eval_legendre, special.spherical_jn, special.polygamma, special.expn):
+        for n in (-1, jt.tensor([2, -1])):
+            with pytest.raises(jt.OpError, match=rf"{f.__name__}\(\) takes n from 0 on; got -1"):
+                f(n, jt.tensor([0.5, 0.5]))
+    assert special.yn(-1, 2.0).item() == pytest.approx(-special.y1(2.0).item(), rel=1e-15)
+
+
+def test_degrees_are_not_negative_where_the_recurrence_computes(T):
+    with pytest.raises(jt.OpError, match=r"eval_legendre\(\) takes n from 0 on; got -2"):
+        special.eval_legendre(-2, T([0.5]))
 
 
 def test_degrees_are_whole_where_the_recurrence_computes(T):

@@ -248,6 +248,25 @@ def test_ends_where_a_power_is_no_power(T, close):
     close(stats.multinomial.logpmf(T([2, 0]), 2, T([1.0, 0.0])), 0.0)
 
 
+def test_far_out(T, close):
+    """Where a square overflows, a difference of infinities was NaN, or the rest of a probability was rounded away."""
+    with np.errstate(over="ignore"):
+        far = T([1e155, -1e300])
+        close(stats.cauchy.logpdf(far), [-714.9461087143, -1382.6957856823], 1e-12)
+        close(jt.grad(lambda x: stats.cauchy.logpdf(x).sum())(far), [-2e-155, 2e-300], 1e-12)
+        close(stats.t.logpdf(far, 2.5), [-1248.5655437619505, -2417.1274784564284], 1e-12)  # 3.5 log(z), and a constant
+        close(stats.cauchy.logpdf(T([1e20], dtype="float32")), [-93.24813], 1e-6)
+    close(stats.logistic.logpdf(T([-np.inf, np.inf])), [-np.inf, -np.inf])
+    close(stats.logistic.pdf(T([-np.inf, -1e3, 0.0])), [0.0, 0.0, 0.25])
+    second = jt.vmap(jt.hessian(stats.logistic.logpdf))(T([-30.0, 0.0, 30.0])).numpy()
+    np.testing.assert_allclose(second, [-2 * np.exp(-30.0), -0.5, -2 * np.exp(-30.0)], rtol=1e-12)
+    close(stats.t.logpdf(T([-1.0, 0.0, 2.0]), math.inf), stats.norm.logpdf(T([-1.0, 0.0, 2.0])))
+    close(jt.grad(lambda df: stats.t.logpdf(2.0, df).sum())(T([math.inf, 1e9])), [0.0, 0.0], 1e-15)
+    close(stats.poisson.logpmf(T([math.inf, 0.0]), 1.0), [-math.inf, -1.0])
+    close(stats.nbinom.logpmf(T(math.inf), 1.0, 0.5), -math.inf)
+    close(stats.beta.sf(T(1e-300), 1e-5, 1e-5), 0.5034419757078538, 1e-12)
+
+
 # -- dtypes, shapes, transforms -----------------------------------------------------------------------------------------
 
 
@@ -297,6 +316,7 @@ def test_vmap_and_jvp(T, close):
         (lambda T: stats.norm.logpdf(T(1.0), 1, loc=2), jt.OpError, "got loc= by position and by name"),
         (lambda T: stats.norm.logpdf(T(1.0), sclae=2), jt.OpError, "has no parameter 'sclae'. Did you mean 'scale'"),
         (lambda T: stats.t.cdf(T(1.0), 2), jt.OpError, r"t.cdf\(\) is not implemented; t has logpdf, pdf"),
+        (lambda T: stats.norm.logpdf(T([1j])), jt.DTypeError, r"of real numbers; got complex128 of shape \(1,\)"),
         (lambda T: stats.poisson.logpmf(T(1)), jt.OpError, r"poisson.logpmf\(\) needs mu: it is poisson.logpmf\(x, mu, loc=0\)"),
         (lambda T: stats.dirichlet.logpdf(T([0.5, 0.5]), T([1.0])), jt.ShapeError, r"components.*shapes \(2,\) and \(1,\)"),
         (lambda T: stats.multinomial.logpmf(T([1, 0]), 1, T(0.5)), jt.ShapeError, r"x and p are the components.*\(2,\) and \(\)"),

@@ -98,11 +98,12 @@ def gelu_denominator(z: Any, square: Any, out: Any) -> None:
 
 
 def gelu_slope(square: Any, s: Any, y: Any, spare: Any) -> None:
-    """The slope of gelu at z, given s and y = z * s, into what holds z**2."""
+    """The slope of gelu at z, given s and y = z * s, into what holds z**2; far from 0 the 1 - s is 0 before z**3 is infinite."""
     square *= 3 * ops.SLOPE * ops.CUBIC
     square += ops.SLOPE
-    square *= y
-    square *= np.subtract(1, s, out=spare)
+    np.subtract(1, s, out=spare)
+    spare *= y
+    square *= spare
     square += s
 
 
@@ -187,8 +188,8 @@ def gaussian_log_density_grad(
     np.square(z, out=to_log_scale)
     to_log_scale -= 1
     to_log_scale *= v
+    z *= v  # first: where v is 0, what overflows counts for nothing
     to_mean *= z
-    to_mean *= v
 
 
 def turn(a: Any, b: Any, cos: Any, sin: Any, to_a: Any, to_b: Any, rest: Any) -> None:

@@ -251,7 +251,12 @@ def idst(x: Any, type: int = 2, n: int | None = None, axis: int = -1, norm: str 
 
 def _over(function: Any, x: Any, type: int, axes: Any, norm: str) -> Tensor:
     x = jt.asarray(x)
-    for axis in range(x.ndim) if axes is None else [axes] if isinstance(axes, int) else axes:
+    given = range(x.ndim) if axes is None else [axes] if hasattr(axes, "__index__") else list(axes)
+    if len({axis % x.ndim for axis in given if -x.ndim <= axis < x.ndim}) < len(given):
+        raise jt.AxisError(
+            f"{function.__name__}n(): axes {tuple(given)} repeat one, or are out of bounds for shape {x.shape}"
+        )
+    for axis in given:
         x = function(x, type=type, axis=axis, norm=norm)
     return x
 
@@ -325,7 +330,9 @@ def hilbert(x: Any, N: int | None = None, axis: int = -1) -> Tensor:
     x = _resized("hilbert", x, N, axis)
     if x.dtype.kind == "c":
         raise DTypeError(f"hilbert() takes real numbers; got {x.dtype} of shape {x.shape}")
-    if not x.ndim or not x.shape[axis]:
+    if not -x.ndim <= axis < x.ndim:
+        raise jt.AxisError(f"hilbert(): axis {axis} is out of bounds for shape {x.shape}")
+    if not x.shape[axis]:
         raise ShapeError(f"hilbert() needs an axis of 1 or more elements; got shape {x.shape}")
     n = x.shape[axis]
     spectrum = jt.fft.fft(x, axis=axis)
@@ -354,7 +361,7 @@ def fftconvolve(in1: Any, in2: Any, mode: str = "full", axes: int | Sequence[int
         raise ShapeError(
             f"fftconvolve() takes arrays of as many dimensions, 1 or more; got shapes {a.shape} and {b.shape}"
         )
-    given = range(a.ndim) if axes is None else [axes] if isinstance(axes, int) else axes
+    given = range(a.ndim) if axes is None else [axes] if hasattr(axes, "__index__") else axes
     if any(not -a.ndim <= axis < a.ndim for axis in given):
         raise jt.AxisError(f"fftconvolve(): axes {tuple(given)} are out of bounds for shape {a.shape}")
     over = sorted({axis % a.ndim for axis in given})

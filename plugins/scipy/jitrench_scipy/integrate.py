@@ -36,15 +36,15 @@ def _(batched: Any, *arrays: Any, see: Any, batch: int) -> Any:
     return _observed(*every, see=see, batch=batch + 1)
 
 
-def _numbers(x: jt.Tensor, who: str) -> list[float]:
-    """The elements of a 1-D tensor, under every transform but one that batches them."""
+def _numbers(x: jt.Tensor) -> list[float]:
+    """The elements of a 1-D tensor of times, under every transform but one that batches them."""
     box: list[Any] = []
 
     def see(xp: Any, batch: int, array: Any) -> None:
         if batch:
             raise jt.TransformError(
-                f"{who}() under vmap: its times (or limits) are batched, and each example would have steps of its own. Let all "
-                f"examples share them, by in_axes=None, or scale time: y' = T f(y, T s) over s from 0 to 1"
+                "odeint() under vmap: its times are batched, and each example would have steps of its own. Let all examples "
+                "share them, by in_axes=None, or scale time: y' = T f(y, T s) over s from 0 to 1"
             )
         box.extend(jt.asarray(array).tolist())
 
@@ -61,7 +61,10 @@ def _norm(triples: Sequence[Any], rtol: float, atol: float) -> float:
         for e, y0, y1 in zip(arrays[::3], arrays[1::3], arrays[2::3], strict=True):
             if 0 in e.shape:
                 continue
-            ratio = xp.abs(e) / (atol + rtol * xp.maximum(xp.abs(y0), xp.abs(y1)))
+            scale = atol + rtol * xp.maximum(xp.abs(y0), xp.abs(y1))
+            none = scale == 0  # atol is 0, and so is y
+            ratio = xp.abs(e) / xp.where(none, 1.0, scale)
+            ratio = xp.where(none & (e != 0), math.inf, ratio)
             axes = tuple(range(batch, ratio.ndim))
             rms = xp.sqrt(xp.mean(ratio * ratio, axis=axes)) if axes else ratio
             found.append(xp.max(rms))
@@ -175,11 +178,10 @@ class _Problem:
     def solve(self, start: list[Any], at: Any, params: list[Any], times: list[float]) -> list[Any]:
         field = lambda t, ys: self.field(t, ys, params)  # noqa: E731
         if times[0] == times[-1]:
-            rows = [jt.stack([y] * len(times)) for y in start]
             if not self.moving_times or len(times) == 1:
-                return rows
-            since = [jt.reshape(_as_real(at - at[0], y), (-1, *[1] * y.ndim)) for y in start]
-            return [y + k * d for y, k, d in zip(rows, field(at[0], start), since, strict=True)]
+                return [jt.stack([y] * len(times)) for y in start]
+            # Steps of length 0, whose derivatives by the times are right to the order of the method.
+            return self._fixed(METHODS.get(self.method, METHODS["rk4"]), field, start, at, times)
         if self.method in STIFF:
             return self._by_scipy(field, start, times)
         tableau = METHODS[self.method]
@@ -232,7 +234,7 @@ class _Problem:
         blocks = [[jt.expand_dims(y, axis=0)] for y in ys]
         rejected = False
         while i < len(times):
-            if taken == self.max_steps:
+            if taken >= self.max_steps:
                 raise self._too_many(now, "looser tolerances, or method='Radau' where the equations are stiff")
             taken += 1
             ends = h >= abs(last - now) * (1 - 1e-12)
@@ -327,8 +329,8 @@ class _Problem:
 
         first = jt.concat([jt.reshape(y, (-1,)) for y in start])
         complex_ = first.dtype.kind == "c"
-        if complex_ and self.method == "LSODA":
-            raise jt.DTypeError("odeint: LSODA has no complex numbers; take method='BDF' or 'Radau'")
+        if complex_ and self.method != "BDF":
+            raise jt.DTypeError(f"odeint: scipy's {self.method} has no complex numbers; take method='BDF'")
         kind, wide = ("complex128", jt.complex128) if complex_ else ("float64", jt.float64)
         # Without a smallest step LSODA goes on for ever at a pole.
         more = {"min_step": 10 * math.ulp(max(map(abs, times)))} if self.method == "LSODA" else {}
@@ -448,9 +450,17 @@ def _solved_vjp(g: Any, y: Any, start: Any, at: Any, params: Any, problem: _Prob
         state = [part[i] for part in y]
         if problem.moving_times:
             slopes.append(_along([part[i] for part in gs], problem.field(at[i], state, params), at))
-        if times[i] != times[i - 1]:
+        # Equal times that move may part: second derivatives see it.
+        if times[i] != times[i - 1] or problem.moving_times:
             pair = jt.stack([at[i], at[i - 1]])
-            found = _solved([*state, *a, *integrals], pair, params, problem=backward, times=[times[i], times[i - 1]])
+            ends = [times[i], times[i - 1]]
+            try:
+                found = _solved([*state, *a, *integrals], pair, params, problem=backward, times=ends)
+            except IntegrationError as e:
+                raise IntegrationError(
+                    f"{e}. It is the adjoint that failed, which goes back from t={ends[0]:.9g} to {ends[1]:.9g}: where y forgets its past "
+                    f"fast, that is unstable. Give odeint more times between these, or take forward mode, jt.jvp"
+                ) from None
             a, integrals = [part[1] for part in found[n : 2 * n]], [part[1] for part in found[2 * n :]]
         if i > 1 or not problem.moving_times:
             a = [b + part[i - 1] for b, part in zip(a, gs, strict=True)]
@@ -627,7 +637,7 @@ def _times(t: Any, like: Any, device: Any) -> tuple[Any, list[float]]:
         )
     if at.dtype.kind not in "fiu":
         raise jt.DTypeError(f"odeint: t has dtype {at.dtype}; expected real numbers")
-    times = _numbers(at, "odeint")
+    times = _numbers(at)
     if not all(map(math.isfinite, times)):
         raise jt.ShapeError(f"odeint: t holds {next(v for v in times if not math.isfinite(v))}; expected finite times")
     sign = 1 if times[-1] >= times[0] else -1
@@ -702,8 +712,9 @@ def quad(
     """The integral of f from a to b, with derivatives with respect to both and to every tensor that f uses.
 
     f takes a 0-d tensor and returns a tensor of any shape, each element of which is integrated. It is called on many points at
-    once, by ``jt.vmap``. The rule is Gauss's and Kronrod's of 7 and 15 points, on halves of halves until the error is below
-    ``max(atol, rtol |result|)``, both by default the square root of the dtype's epsilon. ``-math.inf`` and ``math.inf`` are limits, too.
+    once, by ``jt.vmap``. The rule is Gauss's and Kronrod's of 7 and 15 points, on halves of halves until the error that their
+    difference shows is below ``max(atol, rtol |result|)``, both by default the square root of the dtype's epsilon: what all 15
+    points miss, such as a narrow peak, is not seen. ``-math.inf`` and ``math.inf`` are limits, too.
     Derivatives are those of the sum: exact where the integrals of f's derivatives converge as well as that of f.
 
     >>> import jitrench_core as jt
@@ -720,16 +731,13 @@ def quad(
     device = given[0].device if given else None
     low, high = (_limit(x, name, device) for x, name in ((a, "a"), (b, "b")))
     dtype = jt.result_type(low, high)
-    ends = _numbers(jt.stack([low, high]), "quad")
-    if any(map(math.isnan, ends)):
-        raise IntegrationError(f"quad: the limits are {ends[0]:g} and {ends[1]:g}; expected numbers or infinities")
-    if ends[0] == ends[1] and math.isinf(ends[0]):
-        raise IntegrationError(f"quad: both limits are {ends[0]:g}")
+    ends = _ends(low, high)
     tolerance = math.sqrt(jt.finfo(dtype).eps)
     rtol, atol = (tolerance if x is None else float(x) for x in (rtol, atol))
     nodes = jt.asarray([x for x, _, _ in _RULE], dtype=dtype, device=low.device)
     kronrod, gauss = (tuple(row[i] for row in _RULE) for i in (1, 2))
-    kept: list[tuple[float, float, float, Any]] = []  # from, to, error, integral; from 0 to 1 is from a to b
+    # From, to, the error of each example of vmap, the integral; from 0 to 1 is from a to b.
+    kept: list[tuple[float, float, list[float], Any]] = []
     fresh = [(0.0, 1.0)]
     while True:
         middles = jt.asarray([(x + y) / 2 for x, y in fresh], dtype=dtype, device=low.device)
@@ -740,29 +748,57 @@ def quad(
         columns = jt.unstack(jt.reshape(found, (*points.shape, math.prod(shape))), axis=1)
         half = jt.expand_dims(halves, axis=1)
         exact, rough = (_weighted_sum(*columns, weights=weights) * half for weights in (kronrod, gauss))
-        for (x, y), error, part in zip(fresh, _row_maxima(exact - rough), jt.unstack(exact), strict=True):
-            if not math.isfinite(error):
+        for (x, y), errors, part in zip(fresh, _row_maxima(exact - rough), jt.unstack(exact), strict=True):
+            if not all(map(math.isfinite, errors)):
                 raise IntegrationError(
                     f"quad: f is not finite between {x:.6g} and {y:.6g} of the way from a={ends[0]:g} to b={ends[1]:g}: split "
                     f"the integral at its pole, or take a limit that avoids it"
                 )
-            kept.append((x, y, error, part))
+            kept.append((x, y, errors, part))
         total = _weighted_sum(*(part for *_, part in kept), weights=(1.0,) * len(kept))
-        error = sum(e for _, _, e, _ in kept)
-        wanted = max(atol, rtol * _row_maxima(jt.expand_dims(total, axis=0))[0])
-        if error <= wanted:
+        wanted = [max(atol, rtol * size) for size in _row_maxima(jt.expand_dims(total, axis=0))[0]]
+        shares = [max(map(_share, errors, wanted), default=0.0) for _, _, errors, _ in kept]
+        if sum(shares) <= 1:
             return jt.reshape(total, shape)
         if len(kept) >= limit:
-            worst = max(kept, key=lambda part: part[2])
+            worst = max(range(len(kept)), key=shares.__getitem__)
+            hardest = max(range(len(wanted)), key=lambda i: _share(kept[worst][2][i], wanted[i]))
             raise IntegrationError(
-                f"quad: limit={limit} intervals leave an error of {error:.3g}, above {wanted:.3g}; the worst is at {worst[0]:.6g} of the "
-                f"way from a={ends[0]:g} to b={ends[1]:g}: split the integral where f jumps or has a pole, loosen rtol={rtol:.3g} and "
-                f"atol={atol:.3g}, or allow more by limit="
+                f"quad: limit={limit} intervals leave an error of {sum(e[hardest] for _, _, e, _ in kept):.3g}, above "
+                f"{wanted[hardest]:.3g}; the worst is at {kept[worst][0]:.6g} of the way from a={ends[0]:g} to b={ends[1]:g}: split "
+                f"the integral where f jumps or has a pole, loosen rtol={rtol:.3g} and atol={atol:.3g}, or allow more by limit="
             )
-        share = min(wanted / len(kept), max(e for _, _, e, _ in kept) / 2)
-        split = [part for part in kept if part[2] > share]
-        kept = [part for part in kept if part[2] <= share]
+        most = min(1 / len(kept), max(shares) / 2)
+        split = [part for part, share in zip(kept, shares, strict=True) if share > most]
+        kept = [part for part, share in zip(kept, shares, strict=True) if share <= most]
         fresh = [half for x, y, _, _ in split for half in ((x, (x + y) / 2), ((x + y) / 2, y))]
+
+
+def _share(error: float, wanted: float) -> float:
+    """How much an error takes of the one that is allowed."""
+    return error / wanted if wanted > 0 else math.inf if error else 0.0
+
+
+def _ends(low: Any, high: Any) -> list[float]:
+    """The limits as numbers, of the first example under vmap: all others have infinities where it has."""
+    pairs: list[Any] = []
+
+    def see(xp: Any, batch: int, *arrays: Any) -> None:
+        columns = [jt.reshape(jt.asarray(a), (-1,)).tolist() for a in xp.broadcast_arrays(*arrays)]
+        pairs.extend(zip(*columns, strict=True))
+
+    _observed(low, high, see=see)
+    for pair in pairs:
+        if any(map(math.isnan, pair)):
+            raise IntegrationError(f"quad: the limits are {pair[0]:g} and {pair[1]:g}; expected numbers or infinities")
+        if pair[0] == pair[1] and math.isinf(pair[0]):
+            raise IntegrationError(f"quad: both limits are {pair[0]:g}")
+        if any(x != y and math.isinf(x + y) for x, y in zip(pair, pairs[0], strict=True)):
+            raise jt.TransformError(
+                f"quad() under vmap: one example has the limits {pairs[0][0]:g} and {pairs[0][1]:g}, another {pair[0]:g} and "
+                f"{pair[1]:g}: an infinite limit must be one in all examples"
+            )
+    return list(pairs[0]) if pairs else [0.0, 0.0]
 
 
 def _limit(x: Any, name: str, device: Any) -> Any:
@@ -781,29 +817,34 @@ def _weighted(f: Any, u: Any, low: Any, high: Any, ends: list[float]) -> Any:
         x, slope = low + (high - low) * u, high - low
     elif not below:  # from a to either infinity
         sign = math.copysign(1.0, ends[1])
-        x, slope = low + sign * u / (1.0 - u), sign / (1.0 - u) ** 2
+        x, slope = low + sign * (1.0 - u) / u, sign / u**2  # infinity is at u = 0, near which numbers are dense
     elif not above:
         sign = math.copysign(1.0, ends[0])
         x, slope = high + sign * (1.0 - u) / u, -sign / u**2
     else:
-        sign, v = math.copysign(1.0, ends[1]), 2.0 * u - 1.0
-        x, slope = sign * v / (1.0 - v * v), sign * 2.0 * (1.0 + v * v) / (1.0 - v * v) ** 2
+        x, slope = (1.0 - u) / u, math.copysign(1.0, ends[1]) / u**2
+        return (_value(f, x) + _value(f, -x)) * slope
+    return _value(f, x) * slope
+
+
+def _value(f: Any, x: Any) -> Any:
     y = f(x)
     if not isinstance(y, (jt.Tensor, int, float, complex)):
         raise jt.OpError(f"quad: f returned {type(y).__name__}; expected a tensor")
-    return y * slope
+    return y
 
 
-def _row_maxima(x: Any) -> list[float]:
-    """The largest absolute value of each row, among all examples; NaN where there is one, 0 in an empty row."""
-    box: list[float] = []
+def _row_maxima(x: Any) -> list[list[float]]:
+    """The largest absolute value of each row, in each example; NaN where there is one, 0 in an empty row."""
+    box: list[list[float]] = []
 
     def see(xp: Any, batch: int, array: Any) -> None:
-        if array.shape[-1] == 0:
-            box.extend([0.0] * array.shape[-2])
+        *examples, rows, columns = array.shape
+        if not columns:
+            box.extend([0.0] for _ in range(rows))
         else:
-            found = xp.max(xp.abs(array), axis=(*range(batch), array.ndim - 1))
-            box.extend(jt.asarray(found).tolist())
+            found = xp.reshape(xp.max(xp.abs(array), axis=-1), (math.prod(examples), rows))
+            box.extend(jt.asarray(xp.matrix_transpose(found)).tolist())
 
     _observed(x, see=see)
     return box

@@ -120,7 +120,7 @@ def _each(name: str, what: str, value: Any, ndim: int) -> list[Any]:
 
 
 def _padded(name: str, x: Any, widths: list[tuple[int, int]], mode: str, cval: float) -> Any:
-    if mode not in _MODES:
+    if not isinstance(mode, str) or mode not in _MODES:
         raise OpError(f"{name}(): mode is one of {', '.join(map(repr, _MODES))}; got {mode!r}")
     if not any(a or b for a, b in widths) or 0 in x.shape:
         return x
@@ -135,13 +135,16 @@ def _correlated(name: str, x: Any, w: Any, mode: str, cval: float, origin: Any, 
         )
     widths = []
     for k, o in zip(w.shape, _each(name, "origin", origin, x.ndim), strict=True):
+        if not hasattr(o, "__index__"):
+            raise OpError(f"{name}(): origin is an integer, or one for each axis; got {origin!r}")
         before, after = (k // 2 + o, k - 1 - k // 2 - o) if not turned else (k - 1 - k // 2 - o, k // 2 + o)
         if before < 0 or after < 0:
             raise OpError(f"{name}(): origin {o} moves weights of length {k} off the element that they belong to")
         widths.append((before, after))
     if 0 in x.shape:
         return x * jt.ones((), dtype=w.dtype, device=x.device)
-    return correlate_valid(_padded(name, x, widths, mode, cval), jt.flip(w) if turned else w)
+    w = jt.flip(w) if turned else jt.conj(w) if w.dtype.kind == "c" else w
+    return correlate_valid(_padded(name, x, widths, mode, cval), w)
 
 
 def correlate(
@@ -149,6 +152,7 @@ def correlate(
 ) -> Tensor:
     """The sums of x around each element, times ``weights`` that are centred there, in x's shape; differentiable in both.
 
+    Complex weights are conjugated, as NumPy's ``correlate`` does.
     ``mode`` says what is beyond an edge: "reflect" (d c b a | a b c d | d c b a), "mirror" (d c b | a b c d | c b a), "nearest"
     (a a a | a b c d | d d d), "wrap" (b c d | a b c d | a b c), "constant" (``cval``). ``origin`` moves the weights.
 
@@ -261,13 +265,13 @@ def uniform_filter(
 
 def _gaussian(name: str, sigma: Any, order: Any, truncate: float, radius: Any) -> list[float]:
     """The weights of a normal density, or of its derivative: its logarithm's is -t / sigma^2, which makes a polynomial times it."""
-    if isinstance(sigma, Tensor) or not sigma > 0:
+    if not isinstance(sigma, (int, float)) or not sigma > 0:
         raise OpError(f"{name}(): sigma must be a Python number above 0; got {sigma!r}")
     if not hasattr(order, "__index__") or order < 0:
         raise OpError(f"{name}(): order is the derivative's, an integer from 0 on; got {order!r}")
+    if radius is not None and (not hasattr(radius, "__index__") or radius < 0):
+        raise OpError(f"{name}(): radius must not be negative, and an integer; got {radius!r}")
     reach = int(truncate * float(sigma) + 0.5) if radius is None else operator.index(radius)
-    if reach < 0:
-        raise OpError(f"{name}(): radius must not be negative; got {radius!r}")
     places = range(-reach, reach + 1)
     weights = [math.exp(-0.5 * (t / sigma) ** 2) for t in places]
     total = sum(weights)
@@ -356,6 +360,15 @@ def _mirrored(i: Any, n: int) -> Any:
     return jt.minimum(i, 2 * n - 2 - i)
 
 
+def _continued(c: Any, n: int, mode: str) -> Any:
+    """Where in x the coordinates lead, in the modes that turn around: ``_folded`` and ``_mirrored`` of real numbers."""
+    if n == 1:
+        return jt.zeros_like(c)
+    shift, period = (0.0, 2 * n - 2) if mode == "mirror" else (0.5, 2 * n)
+    c = jt.remainder(c + shift, period)
+    return jt.minimum(c, period - c) - shift
+
+
 # Which element stands at a whole number outside of 0 to n - 1.
 _PLACES: dict[str, Callable[[Any, int], Any]] = {
     "reflect": _folded, "grid-mirror": _folded, "mirror": _mirrored, "nearest": _clamped, "grid-wrap": jt.remainder,
@@ -390,12 +403,19 @@ def map_coordinates(x: Any, coordinates: Any, order: int = 1, mode: str = "const
         )
     if 0 in x.shape:
         raise ShapeError(f"map_coordinates(): x of shape {x.shape} has no elements to interpolate")
+    if c.dtype.kind == "c":
+        raise DTypeError(f"map_coordinates(): coordinates are real numbers; got {c.dtype} of shape {c.shape}")
     c = c if c.dtype.kind == "f" else jt.astype(c, "float64")
     outside: Any = False
     if mode == "constant":
         ends = [(c[a] < 0) | (c[a] > n - 1) for a, n in enumerate(x.shape)]
         for beyond in ends:
             outside = beyond | outside
+        c = jt.where(outside, 0.0, c)  # whatever is read there: infinity less infinity would make gradients NaN
+    elif mode in ("nearest", "grid-constant"):  # nothing changes further out
+        c = jt.stack([jt.clip(c[a], -2, n + 1) for a, n in enumerate(x.shape)])
+    elif order == 0 and mode != "grid-wrap":  # of two elements as near the one on the right in x itself, not outside
+        c = jt.stack([_continued(c[a], n, mode) for a, n in enumerate(x.shape)])
     lower = jt.stop_gradient(jt.floor(c + 0.5 if order == 0 else c))
     total: Any = None
     for corner in product((0, 1) if order else (0,), repeat=x.ndim):

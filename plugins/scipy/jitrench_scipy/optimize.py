@@ -48,6 +48,8 @@ class _Vector:
             raise jt.OpError(f"{who}: x0 is {x0!r}, which holds no tensor or number")
         self.stops = [sum(x.size for x in self.leaves[: i + 1]) for i in range(len(self.leaves))]
         self.size = self.stops[-1]
+        if not self.size:
+            raise jt.OpError(f"{who}: x0 holds no numbers, only tensors without elements: there is nothing to vary")
 
     def first(self) -> Any:
         """x0 as SciPy's vector."""
@@ -104,6 +106,8 @@ class _Vector:
             shape = getattr(tree, "shape", ())
             pair = (None, None) if bounds is None else bounds
             try:
+                if shape == (2,) and all(isinstance(end, (list, tuple)) for end in pair):
+                    raise TypeError("SciPy's two pairs, or the low ends and the high ones?")
                 low, high = (
                     np.broadcast_to(np.asarray(v.numpy() if isinstance(v, jt.Tensor) else v, dtype=np.float64), shape)
                     for v in (sign if end is None else end for sign, end in zip((-np.inf, np.inf), pair, strict=True))
@@ -111,8 +115,12 @@ class _Vector:
             except (TypeError, ValueError):
                 raise jt.ShapeError(
                     f"{self.who}: bounds{where} are {bounds!r}; expected (low, high) for shape {shape}, each a number, an array or "
-                    f"None, or None for neither"
+                    f"None, or None for neither. SciPy's list of a pair for each element is written scipy.optimize.Bounds(lows, highs)"
                 ) from None
+            if np.isnan(low).any() or np.isnan(high).any():
+                raise jt.ShapeError(
+                    f"{self.who}: bounds{where} are {bounds!r}, which hold NaN: None stands for no bound"
+                )
             found.append((low, high))
             return
         given = None if bounds is None else _parts(bounds)
@@ -349,7 +357,10 @@ def _constraint(given: Any, space: _Vector, method: str) -> Any:
             more["keep_feasible"] = given.keep_feasible
         return NonlinearConstraint(part.value, given.lb, given.ub, **more)
     if isinstance(given, dict) and "type" in given and callable(given.get("fun")):
-        part = _Residuals(given["fun"], space, given.get("args", ()), "minimize: a constraint's fun")
+        args = given.get("args", ())
+        part = _Residuals(
+            given["fun"], space, args if isinstance(args, tuple) else (args,), "minimize: a constraint's fun"
+        )
         return {"type": given["type"], "fun": part.value, **({"jac": part.jacobian} if METHODS[method] else {})}
     raise jt.OpError(
         f"minimize: a constraint is {given!r}; expected scipy.optimize's LinearConstraint or NonlinearConstraint, or a dictionary "

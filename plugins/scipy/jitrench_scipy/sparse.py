@@ -371,6 +371,8 @@ def csr(data: Any, indices: Any, indptr: Any, shape: tuple[int, int]) -> SparseM
     _check_pattern("csr", data, indices, indptr)
     if data.dtype.kind not in "fc":
         raise DTypeError(f"csr() takes floating-point data; got {data.dtype}: convert it first, by astype")
+    # SciPy's products take no larger ones.
+    indices, indptr = (jt.astype(a, "int64") if a.dtype == jt.uint64 else a for a in (indices, indptr))
     if len(indptr) != m + 1:
         raise ShapeError(
             f"csr(): indptr must have rows + 1 = {m + 1} elements for the shape {(m, n)}; got {len(indptr)}"
@@ -398,6 +400,8 @@ def _is_sparse(a: Any) -> bool:
 
 def asarray(a: Any) -> SparseMatrix:
     """The ``SparseMatrix`` of a matrix or array of ``scipy.sparse`` or ``cupyx.scipy.sparse``, in any of its formats.
+
+    It shares the arrays of a ``csr`` one: leave these as they are from a product to its gradient.
 
     >>> import scipy.sparse
     >>> from jitrench_scipy import sparse

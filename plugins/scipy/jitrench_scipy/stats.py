@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, final
 
 import jitrench_core as jt
-from jitrench_core import OpError, ShapeError, Tensor, op
+from jitrench_core import DTypeError, OpError, ShapeError, Tensor, op
 from jitrench_core.errors import suggest
 
 from . import special
@@ -29,6 +29,11 @@ LINE, HALF, UNIT = (-math.inf, math.inf), (0.0, math.inf), (0.0, 1.0)  # support
 def _together(*arrays: Any) -> list[Tensor]:
     """Tensors of one floating-point dtype, on the device of the first that is none of Python's numbers."""
     tensors = [jt.asarray(a) for a in arrays if not isinstance(a, _NUMBERS)]
+    for t in tensors:
+        if t.dtype.kind == "c":
+            raise DTypeError(
+                f"densities are of real numbers; got {t.dtype} of shape {t.shape}: take jt.real(...) of it"
+            )
     floating = [t.dtype for t in tensors if t.dtype.kind == "f"]
     dtype = jt.result_type(*floating) if floating else jt.float64
     device = tensors[0].device if tensors else None
@@ -220,12 +225,21 @@ _MANY = (
 
 def _t(z: Any, df: Any) -> Any:
     """The factor gamma((df + 1) / 2) / (gamma(df / 2) sqrt(pi df)) is that of the normal density for large df, but for a series."""
+    endless = df == math.inf  # the normal distribution
+    df = jt.where(endless, 1.0, df)
     many = df > _MANY
     few, half = jt.where(many, 1.0, df), jt.where(many, df, _MANY) / 2
     r = 1 / (half * half)
     series = (((17 / 14336 * r - 1 / 640) * r + 1 / 192) * r - 1 / 8) / half - 0.5 * _LOG_2PI
     factor = jt.where(many, series, -special.betaln(few / 2, 0.5) - 0.5 * jt.log(few))
-    return factor - (df + 1) / 2 * jt.log1p(z * z / df)
+    y = factor - (df + 1) / 2 * _log1p_square(z / jt.sqrt(df))
+    return jt.where(endless, -0.5 * (z * z + _LOG_2PI), y)
+
+
+def _log1p_square(z: Any) -> Any:
+    """log(1 + z^2), also where the square overflows: from 1e8 on it is twice the logarithm of |z|, to all digits."""
+    far = jt.abs(z) > 1e8
+    return jt.where(far, 2 * jt.log(jt.abs(jt.where(far, z, 1.0))), jt.log1p(jt.where(far, 1.0, z) ** 2))
 
 
 @_continuous(x=(0.5, 4), a=(0.5, 4))
@@ -259,13 +273,19 @@ def laplace_logpdf(x: Any, loc: Any, scale: Any, /) -> Any:
 @_continuous(x=(-2, 2))
 def cauchy_logpdf(x: Any, loc: Any, scale: Any, /) -> Any:
     """The logarithm of the Cauchy density, 1 / (pi (1 + z**2))."""
-    return _density(lambda z: -jt.log1p(z * z) - math.log(math.pi), x, (), loc, scale, LINE)
+    return _density(lambda z: -_log1p_square(z) - math.log(math.pi), x, (), loc, scale, LINE)
 
 
 @_continuous(x=(-2, 2))
 def logistic_logpdf(x: Any, loc: Any, scale: Any, /) -> Any:
     """The logarithm of the logistic density, exp(-z) / (1 + exp(-z))**2."""
-    return _density(lambda z: -z - 2 * jt.softplus(-z), x, (), loc, scale, LINE)
+    return _density(_logistic, x, (), loc, scale, LINE)
+
+
+def _logistic(z: Any) -> Any:
+    """By symmetry from z >= 0, where nothing cancels; at 0 with the slopes of that side, which are both sides'."""
+    far = jt.where(z < 0, -z, z)
+    return -far - 2 * jt.softplus(-far)
 
 
 @_continuous(x=(0.5, 4), s=(0.5, 2))
@@ -324,7 +344,7 @@ beta = Continuous(
     "b",
     support=UNIT,
     cdf=lambda z, a, b: special.betainc(a, b, z),
-    sf=lambda z, a, b: special.betainc(b, a, 1 - z),
+    sf=lambda z, a, b: special.betaincc(a, b, z),
 )
 expon = Continuous(
     expon_logpdf,
@@ -394,7 +414,7 @@ def _mass(
     k = jt.stop_gradient(k - loc)
     ok = allowed(*parameters)
     parameters = [jt.where(ok, p, 0.5) for p in parameters]
-    inside = (k >= 0) & (k == jt.floor(k))
+    inside = (k >= 0) & (k < math.inf) & (k == jt.floor(k))
     if last is not None:
         inside = inside & (k <= last(*parameters))
     y = jt.where(inside, f(jt.where(inside, k, 0.0), *parameters), -math.inf)

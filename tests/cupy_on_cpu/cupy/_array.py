@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -309,13 +310,18 @@ class ndarray:
         self._a.sort(axis, kind="stable")
 
     def scatter_add(self, slices: Any, value: Any) -> None:
-        scatter("add", self, slices, value)
+        self._deprecated("add", slices, value)
 
     def scatter_max(self, slices: Any, value: Any) -> None:
-        scatter("max", self, slices, value)
+        self._deprecated("maximum", slices, value)
 
     def scatter_min(self, slices: Any, value: Any) -> None:
-        scatter("min", self, slices, value)
+        self._deprecated("minimum", slices, value)
+
+    def _deprecated(self, how: str, slices: Any, value: Any) -> None:
+        text = f"`ndarray.scatter_{how[:3]}` is deprecated. Please use `cupy.{how}.at` instead."
+        warnings.warn(text, DeprecationWarning, stacklevel=3)
+        scatter(how, self, slices, value)
 
 
 class Flags:
@@ -435,20 +441,20 @@ def _nested(obj: Any) -> Any:
     return [_nested(o) for o in obj] if isinstance(obj, (list, tuple)) else obj
 
 
-SCATTERED = {"add": "efdFDiILQ", "max": "ifdIL", "min": "ifdIL"}
+SCATTERED = {"add": "efdilIL", "maximum": "fdilIL", "minimum": "fdilIL"}
 
 
 def scatter(how: str, a: ndarray, slices: Any, value: Any) -> None:
-    """``cupyx.scatter_add``, ``_max`` and ``_min``, for the dtypes that CuPy has them for."""
+    """``cupy.add.at``, ``maximum.at`` and ``minimum.at``, for the dtypes that CuPy has them for."""
     if not isinstance(a, ndarray):
         raise TypeError(f"unsupported type: {type(a)}")
     char = {"q": "l", "Q": "L"}.get(a.dtype.char, a.dtype.char)
     if char not in SCATTERED[how]:
-        raise TypeError(f"cupyx.scatter_{how} does not support {a.dtype}")
+        raise TypeError(f"cupy.{how}.at only supports {SCATTERED[how]} as data type, not {a.dtype}")
     if isinstance(value, np.ndarray):
         raise unsupported(value)
     same_device([x for x in (a, value) if isinstance(x, ndarray)])
-    function = {"add": np.add, "max": np.maximum, "min": np.minimum}[how]
+    function = getattr(np, how)
     raw = value._a if isinstance(value, ndarray) else value
     with np.errstate(all="ignore"), quiet():
         function.at(a._a, a._key(slices, setting=True), np.asarray(raw).astype(a.dtype))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from . import _state
-from ._array import garbage, ndarray, quiet, same_device, unsupported, wrap
+from ._array import SCATTERED, garbage, ndarray, quiet, same_device, scatter, unsupported, wrap
 from ._state import synchronise
 
 SYNCHRONISING = {
@@ -299,6 +299,12 @@ class ufunc:
     def __repr__(self) -> str:
         return f"<ufunc 'cupy_{self.name}'>"
 
+    def at(self, a: Any, indices: Any, b: Any = None) -> None:
+        """In place, as often as an index is named."""
+        if self.name not in SCATTERED:
+            raise NotImplementedError(f"`{self.name}.at` is not supported yet")
+        scatter(self.name, a, indices, b)
+
     def _loop(self, kinds: tuple[str, ...]) -> tuple[str, str]:
         """CuPy's first loop that can take the operands, each a dtype's character or ``weak`` and a kind."""
         strong = [k for k in kinds if not k.startswith("weak")]
@@ -382,14 +388,6 @@ class ufunc:
 
     def outer(self, a: ndarray, b: ndarray, **kwargs: Any) -> Any:
         return self._by("outer", a, b)
-
-    def at(self, a: ndarray, indices: Any, b: Any = None) -> None:
-        from ._array import scatter
-
-        how = {"add": "add", "maximum": "max", "minimum": "min"}.get(self.name)
-        if how is None:
-            raise NotImplementedError(f"`{self.name}.at` is not supported yet")
-        scatter(how, a, indices, b)
 
     def _by(self, method: str, *args: Any, **kwargs: Any) -> Any:
         found: list[ndarray] = []

@@ -10,7 +10,6 @@ from typing import Any
 import cupy
 import numpy as _np
 from cupy import _Module, _state
-from cupy._array import scatter as _scatter
 from cupy._functions import ufunc as _ufunc
 from cupy._state import DeviceSynchronized
 
@@ -19,15 +18,15 @@ rsqrt = _ufunc("rsqrt", _state.names("cupyx")["rsqrt"], lambda x: _np.reciprocal
 
 def scatter_add(a: Any, slices: Any, value: Any) -> None:
     """Add ``value`` to ``a[slices]``, as often as an index is named."""
-    _scatter("add", a, slices, value)
+    a.scatter_add(slices, value)
 
 
 def scatter_max(a: Any, slices: Any, value: Any) -> None:
-    _scatter("max", a, slices, value)
+    a.scatter_max(slices, value)
 
 
 def scatter_min(a: Any, slices: Any, value: Any) -> None:
-    _scatter("min", a, slices, value)
+    a.scatter_min(slices, value)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ FAMILIES = {
     ),
     "indexing": ("getitem", "one_hot", "scatter_extremum", "scatter_pieces", "setitem"),
     "interpolate": ("resample",),
+    "linalg": ("cholesky", "eig", "eigh", "eigvals", "eigvalsh", "solve", "solve_triangular"),
     "losses": ("log_softmax_at", "log_softmax_at_grad"),
     "normalization": ("layer_norm", "layer_norm_grad"),
     "optim": (

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 import cupy as cp
-import cupyx
 import numpy as np
 
 from jitrench_core.dtypes import dtype as as_dtype
@@ -46,7 +45,7 @@ def setitem(x: Any, value: Any, /, *indices: Any, key: Any) -> Any:
     values = cp.broadcast_to(value.astype(x.dtype, copy=False), shape)
     if not values.size:
         return x.copy()
-    cupyx.scatter_max(last, key, cp.arange(1, values.size + 1, dtype="uint64").reshape(shape))
+    cp.maximum.at(last, key, cp.arange(1, values.size + 1, dtype="uint64").reshape(shape))
     return cp.where(last > 0, values.reshape(-1)[cp.maximum(last, 1) - 1], x)
 
 
@@ -61,8 +60,17 @@ def scatter_pieces(*arrays: Any, shape: Any, dtype: Any, keys: Any) -> Any:
         if all(a.dtype == bool for a in arrays[i - n : i]):  # no place comes twice
             z[at] += value
         else:
-            cupyx.scatter_add(z, at, value)
+            _add(z, at, value)
     return z.astype(name, copy=False)
+
+
+def _add(z: Any, at: Any, value: Any) -> None:
+    """Add ``value`` to ``z[at]``, as often as a place comes; of complex numbers, which no atomic operation takes, part by part."""
+    if z.dtype.kind == "c":
+        cp.add.at(z.real, at, value.real)
+        cp.add.at(z.imag, at, value.imag)
+    else:
+        cp.add.at(z, at, value)
 
 
 def scatter_extremum(x: Any, value: Any, /, *indices: Any, key: Any, largest: bool) -> Any:
@@ -74,18 +82,36 @@ def scatter_extremum(x: Any, value: Any, /, *indices: Any, key: Any, largest: bo
         y = x.copy()
         y[key] = (cp.maximum if largest else cp.minimum)(y[key], value)
         return y
-    scatter = cupyx.scatter_max if largest else cupyx.scatter_min
-    if x.dtype == "int64":  # as uint64 in the same order
-        y, value = (cp.bitwise_xor(a.view("uint64"), np.uint64(2**63)) for a in (x, value))
-        scatter(y, key, value)
-        return cp.bitwise_xor(y, np.uint64(2**63)).view("int64")
-    y = x.astype(COMPARED.get(x.dtype.name, x.dtype))
-    scatter(y, key, value.astype(y.dtype, copy=False))
+    scatter = (cp.maximum if largest else cp.minimum).at
+    if x.dtype in ("int64", "float64"):
+        y = _ordered(x)
+        scatter(y, key, _ordered(value))
+        y = _unordered(y, x.dtype)
+    else:
+        y = x.astype(COMPARED.get(x.dtype.name, x.dtype))
+        scatter(y, key, value.astype(y.dtype, copy=False))
     if x.dtype.kind == "f":  # atomic operations pass over NaN
         none = cp.isnan(x).astype("int32")
-        cupyx.scatter_max(none, key, cp.isnan(value).astype("int32"))
+        cp.maximum.at(none, key, cp.isnan(value).astype("int32"))
         y = cp.where(none > 0, x.dtype.type(np.nan), y)
     return y.astype(x.dtype, copy=False)
+
+
+def _ordered(x: Any) -> Any:
+    """int64 or float64 as uint64 in the same order: CuPy 14 compares float64 by ``fmaxf``, in float32.
+
+    Of a negative float all bits are flipped, of any other number the sign.
+    """
+    bits = x.view("int64")
+    flipped = np.int64(-(2**63)) if x.dtype.kind == "i" else (bits >> 63) | np.int64(-(2**63))
+    return (bits ^ flipped).view("uint64")
+
+
+def _unordered(x: Any, dtype: Any) -> Any:
+    """What ``_ordered`` made, back again."""
+    bits = x.view("int64")
+    flipped = np.int64(-(2**63)) if dtype.kind == "i" else ~(bits >> 63) | np.int64(-(2**63))
+    return (bits ^ flipped).view(dtype)
 
 
 def one_hot(indices: Any, /, num_classes: int, *, dtype: Any = "float64") -> Any:

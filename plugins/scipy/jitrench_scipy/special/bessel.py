@@ -7,12 +7,13 @@ but for ``kv`` and ``kve``.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import jitrench_core as jt
 from jitrench_core import op
 
-from .table import check_real, choose, kernel, kernels, polynomial, refuse, whole
+from .table import check_real, choose, in_blocks, kernel, kernels, polynomial, refuse, whole
 
 
 def _of_order(op_name: str, name: str = "v") -> Any:
@@ -40,6 +41,11 @@ def _i1e_slope(x: Any, y: Any) -> Any:
     return slope - jt.sign(x) * y
 
 
+def _not_at_0(x: Any, y: Any) -> Any:
+    """y, and 1 where x is 0: of two terms that are infinite there, the smaller is made finite."""
+    return jt.where(x == 0, 1.0, y)
+
+
 @op(elementwise=True, vjp=lambda g, x: -g * j1(x))
 def j0(xp: Any, x: Any, /) -> Any:
     """Bessel's function of the first kind and order 0, elementwise, of real x.
@@ -63,7 +69,7 @@ def y0(xp: Any, x: Any, /) -> Any:
     return NotImplemented
 
 
-@op(elementwise=True, vjp=lambda g, x, y: g * (y0(x) - y / x), domain=(0.5, 4.0))
+@op(elementwise=True, vjp=lambda g, x, y: g * (y0(_not_at_0(x, x)) - y / x), domain=(0.5, 4.0))
 def y1(xp: Any, x: Any, /) -> Any:
     """Bessel's function of the second kind and order 1, elementwise, of x > 0; -inf at 0."""
     return NotImplemented
@@ -105,13 +111,13 @@ def k1(xp: Any, x: Any, /) -> Any:
     return NotImplemented
 
 
-@op(elementwise=True, vjp=lambda g, x, y: g * (y - k1e(x)), domain=(0.5, 4.0))
+@op(elementwise=True, vjp=lambda g, x, y: g * (_not_at_0(x, y) - k1e(x)), domain=(0.5, 4.0))
 def k0e(xp: Any, x: Any, /) -> Any:
     """exp(x) * k0(x), elementwise, of x > 0."""
     return NotImplemented
 
 
-@op(elementwise=True, vjp=lambda g, x, y: g * (y - k0e(x) - y / x), domain=(0.5, 4.0))
+@op(elementwise=True, vjp=lambda g, x, y: g * (_not_at_0(x, y) - k0e(_not_at_0(x, x)) - y / x), domain=(0.5, 4.0))
 def k1e(xp: Any, x: Any, /) -> Any:
     """exp(x) * k1(x), elementwise, of x > 0."""
     return NotImplemented
@@ -195,7 +201,11 @@ def _integral(xp: Any, v: Any, x: Any, order: int) -> Any:
     That converges as fast as any rule where the integrand's odd derivatives vanish at both ends.
     """
     check_real("kve", xp, v, x)
-    v, given = whole(xp, v, x)
+    v, x = xp.broadcast_arrays(*whole(xp, v, x))
+    return in_blocks(xp, partial(_block, xp, order), v, x)
+
+
+def _block(xp: Any, order: int, v: Any, given: Any) -> Any:
     fine = (given > 0) & (given < math.inf)
     x, n = xp.where(fine, given, 1.0)[..., None], xp.abs(v)[..., None]
     size = xp.sqrt(x * x + n * n)
@@ -300,11 +310,13 @@ def spherical_kn(xp: Any, n: Any, x: Any, /) -> Any:
 # -- Airy -----------------------------------------------------------------------------------------------------------
 
 
-@op(
-    elementwise=True,
-    outputs=4,
-    vjp=lambda g, x, y: g[0] * y[1] + g[1] * (x * y[0]) + g[2] * y[3] + g[3] * (x * y[2]),
-)
+def _airy_slope(g: Any, x: Any, y: Any) -> Any:
+    """Bi and Bi' overflow: an output that nothing depends on has no share there."""
+    kept = lambda g, y: jt.where((g == 0) & ~jt.isfinite(y), 0.0, y)  # noqa: E731
+    return g[0] * y[1] + g[1] * (x * y[0]) + g[2] * kept(g[2], y[3]) + g[3] * (x * kept(g[3], y[2]))
+
+
+@op(elementwise=True, outputs=4, vjp=_airy_slope)
 def airy(xp: Any, x: Any, /) -> Any:
     """Airy's functions Ai and Bi and their derivatives, elementwise, of real x: Ai, Ai', Bi and Bi'.
 
@@ -315,6 +327,13 @@ def airy(xp: Any, x: Any, /) -> Any:
     (Tensor(-0.22491053), Tensor(-0.22491053))
     """
     return NotImplemented
+
+
+@airy.jvp
+def _(primals: Any, tangents: Any) -> Any:
+    (x,), (t,) = primals, tangents
+    y = airy(x)
+    return y, (t * y[1], t * (x * y[0]), t * y[3], t * (x * y[2]))
 
 
 jn = jv

@@ -144,11 +144,10 @@ def log_ndtr(xp: Any, x: Any, /) -> Any:
 def _hazard_slope(x: Any, y: Any) -> Any:
     """-y (y + x); far on the left that is next to nothing in y + x, so there by the slope of erfcx."""
     left = x < -2
-    low = jt.where(left, x, -3.0)
+    low = jt.maximum(jt.where(left, x, -3.0), -1e15)  # squares are finite, and the slope is -1 to the last digit
     by_tail = normal_hazard(low)
-    return jt.where(
-        left, by_tail * by_tail * (_ROOT_PI / 2 * _erfcx_slope(low / -_ROOT_2)), -y * (y + jt.where(left, 0.0, x))
-    )
+    high = jt.minimum(jt.where(left, 0.0, x), 1e15)
+    return jt.where(left, by_tail * by_tail * (_ROOT_PI / 2 * _erfcx_slope(low / -_ROOT_2)), -y * (y + high))
 
 
 @op(elementwise=True, vjp=lambda g, x, y: g * _hazard_slope(x, y))

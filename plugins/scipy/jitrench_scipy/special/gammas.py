@@ -8,7 +8,7 @@ from typing import Any
 import jitrench_core as jt
 from jitrench_core import op
 
-from .table import choose, float_dtype, kernel, kernels
+from .table import choose, float_dtype, kernel, kernels, whole_numbers
 
 
 def sinpi(x: Any) -> Any:
@@ -133,7 +133,7 @@ def _zeta_slope(x: Any, q: Any) -> Any:
     sine, cosine = sinpi(x / 2), cospi(x / 2)
     inner = (math.log(2 * math.pi) - digamma(mirrored)) * sine + math.pi / 2 * cosine
     value = jt.where(left, _summed(mirrored, 1.0), 1.0)
-    turned = jt.exp(math.log(2 * math.pi) * jt.where(left, x, 0.0)) / math.pi * gamma(mirrored)
+    turned = jt.exp(math.log(2 * math.pi) * jt.where(left, x, 0.0) + gammaln(mirrored)) / math.pi
     return jt.where(left, turned * (inner * value - sine * right), right)
 
 
@@ -250,8 +250,8 @@ def comb(N: Any, k: Any, /) -> Any:
 @op(composite=True, samples=lambda rng: ((rng.uniform(0.5, 5.0, (2, 3)),), {}))
 def factorial(n: Any, /) -> Any:
     """gamma(n + 1), elementwise; 0 for negative n."""
-    inside = n >= 0
-    return choose(inside, gamma(choose(inside, n, 1.0) + 1), 0.0)
+    negative = n < 0
+    return choose(negative, 0.0, gamma(choose(negative, 1.0, n) + 1))
 
 
 def _zeta_kernel(backend: str) -> Any:
@@ -273,14 +273,15 @@ def _polygamma_cupy(n: Any, x: Any) -> Any:
     import cupy
 
     dtype = float_dtype("polygamma", (n, x))
-    return _POLYGAMMA(cupy.asarray(n, dtype=dtype), cupy.asarray(x, dtype=dtype))
+    return _POLYGAMMA(cupy.asarray(whole_numbers("polygamma", n), dtype=dtype), cupy.asarray(x, dtype=dtype))
 
 
 _POLYGAMMA = kernel("polygamma", "cupy")
 OPS = (
     gamma, gammaln, loggamma, gammasgn, rgamma, digamma, polygamma, zeta, beta, betaln, multigammaln, poch, binom, comb, factorial,
 )  # fmt: skip
-KERNELS = kernels(OPS, own=("zeta",)) | {
+KERNELS = kernels(OPS, own=("zeta", "polygamma")) | {
+    ("polygamma", "numpy"): kernel("polygamma", "numpy", orders=(0,)),
     ("zeta", "numpy"): _zeta_kernel("numpy"),
     ("zeta", "cupy"): _zeta_kernel("cupy"),
     ("polygamma", "cupy"): _polygamma_cupy,

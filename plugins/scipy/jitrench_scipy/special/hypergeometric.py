@@ -75,7 +75,7 @@ def _slope(series: tuple[float, ...], m: Any, p: Any, far: Callable[[Any, Any], 
 
 
 def _ellipk_slope(m: Any, p: Any) -> Any:
-    return _slope(_K, m, p, lambda p, twice: (ellipem1(p) / p - ellipkm1(p)) / twice)
+    return _slope(_K, m, p, lambda p, twice: (ellipem1(p) / p - ellipkm1(jt.where(p == 0, 1.0, p))) / twice)
 
 
 def _ellipe_slope(m: Any, p: Any) -> Any:

@@ -18,7 +18,7 @@ from jitrench_core import op
 
 from .gammas import betaln, digamma, gammaln, polygamma
 from .logarithms import xlog1py, xlogy
-from .table import cast, float_dtype, kernel, kernels
+from .table import cast, float_dtype, in_blocks, kernel, kernels
 
 _DEEP = 46.0  # exp(-46) is 1e-20: beyond that the integrand is nothing
 _NODES = 40  # of each of five panels
@@ -128,6 +128,10 @@ def _gammainc_a(library: str, namespace: str) -> Callable[..., Any]:
         xp, special = import_module(namespace), import_module(library)
         dtype = float_dtype("gammainc", (a, x))
         a, x = xp.broadcast_arrays(xp.asarray(a, dtype="float64"), xp.asarray(x, dtype="float64"))
+        y = in_blocks(xp, partial(block, xp, special, order), a, x)
+        return cast(y if y.ndim else y[()], dtype)
+
+    def block(xp: Any, special: Any, order: int, a: Any, x: Any) -> Any:
         fine = (a > 0) & (x > 0) & (a < xp.inf) & (x < xp.inf)
         a, given = xp.where(fine, a, 1.0), x
         x = xp.where(fine, x, 1.0)
@@ -149,8 +153,7 @@ def _gammainc_a(library: str, namespace: str) -> Callable[..., Any]:
         size = a[..., None] * w - x[..., None] * xp.expm1(w) + _log_start(xp, special, a, x)[..., None]
         u = lambda k: -_polygamma(special, k, a)[..., None] if k else start[..., None] + w - psi[..., None]  # noqa: E731
         y = -side * xp.sum(share * xp.exp(size) * _factors(u, order)[order], axis=-1)
-        y = xp.where(fine, y, xp.where((a > 0) & (given >= 0), 0.0, xp.nan))
-        return cast(y if y.ndim else y[()], dtype)
+        return xp.where(fine, y, xp.where((a > 0) & (given >= 0), 0.0, xp.nan))
 
     return compute
 
@@ -243,12 +246,20 @@ def betainc_ab(xp: Any, a: Any, b: Any, x: Any, /, order: tuple[int, int]) -> An
     return NotImplemented
 
 
+def _moved(xp: Any, t: Any, log_t: Any, log_s: Any, w: Any) -> Any:
+    """log(s + t exp(-w)) with s = 1 - t, which t near 1 has lost."""
+    return xp.where(t < 0.5, xp.log1p(t * xp.expm1(-w)), xp.logaddexp(log_s, log_t - w))
+
+
 def _betainc_ab(library: str, namespace: str) -> Callable[..., Any]:
     def compute(a: Any, b: Any, x: Any, order: tuple[int, int]) -> Any:
         xp, special = import_module(namespace), import_module(library)
         dtype = float_dtype("betainc", (a, b, x))
         a, b, x = xp.broadcast_arrays(*(xp.asarray(part, dtype="float64") for part in (a, b, x)))
-        m, n = order
+        y = in_blocks(xp, partial(block, xp, special, *order), a, b, x)
+        return cast(y if y.ndim else y[()], dtype)
+
+    def block(xp: Any, special: Any, m: int, n: int, a: Any, b: Any, x: Any) -> Any:
         allowed = (a > 0) & (b > 0) & (x >= 0) & (x <= 1)
         fine = allowed & (a < xp.inf) & (b < xp.inf) & (x > 0) & (x < 1)
         a, b, x = xp.where(fine, a, 1.0), xp.where(fine, b, 1.0), xp.where(fine, x, 0.5)
@@ -262,21 +273,20 @@ def _betainc_ab(library: str, namespace: str) -> Callable[..., Any]:
         )
 
         def h(w: Any) -> tuple[Any, Any]:
-            moved = xp.log1p(t * xp.expm1(-w))
+            moved = _moved(xp, t, log_t, log_s, w)
             return (p + q) * moved + p * w, p - (p + q) * t * xp.exp(-w - moved)
 
         length = _root(h, (_DEEP - (p + q) * log_s) / p)
         middle = log_t - log_s - xp.log(xp.maximum(p, 1.0)) + xp.log(xp.maximum(q, 1.0))
         w, share = _panels(xp, length, middle)
         p, q, t, log_t, log_s, left = (part[..., None] for part in (p, q, t, log_t, log_s, left))
-        moved = xp.log1p(t * xp.expm1(-w))
+        moved = _moved(xp, t, log_t, log_s, w)
         size = p * (log_t - w - moved) + q * (log_s - moved) - special.betaln(p, q)
         log_t, log_s = log_t - w - moved, log_s - moved
         log_t, log_s = xp.where(left, log_t, log_s), xp.where(left, log_s, log_t)
         u, v = _logarithms(log_t, log_s, a[..., None], b[..., None], partial(_polygamma, special))
         y = xp.sum(share * xp.exp(size) * _beta_factor(u, v, m, n), axis=-1) * xp.where(left[..., 0], 1.0, -1.0)
-        y = xp.where(fine, y, xp.where(allowed, 0.0, xp.nan))
-        return cast(y if y.ndim else y[()], dtype)
+        return xp.where(fine, y, xp.where(allowed, 0.0, xp.nan))
 
     return compute
 

@@ -10,7 +10,7 @@ import jitrench_core as jt
 from jitrench_core import op
 
 from .logarithms import sinc
-from .table import LIBRARIES, cast, choose, float_dtype, kernels, polynomial
+from .table import LIBRARIES, cast, choose, float_dtype, kernel, kernels, polynomial, product
 
 
 @op(elementwise=True, vjp=lambda g, x: g * (jt.exp(x) / x), domain=(0.3, 3.0))
@@ -19,7 +19,7 @@ def expi(xp: Any, x: Any, /) -> Any:
     return NotImplemented
 
 
-@op(elementwise=True, vjp=lambda g, x: -g * (jt.exp(-x) / x), domain=(0.3, 3.0))
+@op(elementwise=True, vjp=lambda g, x: -g * jt.where(x < 0, math.nan, jt.exp(-x) / x), domain=(0.3, 3.0))
 def exp1(xp: Any, x: Any, /) -> Any:
     """The exponential integral E1, the integral of exp(-t) / t from x on, elementwise, of x > 0.
 
@@ -45,7 +45,16 @@ def expn(xp: Any, n: Any, x: Any, /) -> Any:
     return NotImplemented
 
 
-@op(elementwise=True, outputs=2, vjp=lambda g, x: g[0] * sinc(x / math.pi) + g[1] * (jt.cos(x) / x), domain=(0.3, 3.0))
+def _ci_slope(x: Any) -> Any:
+    return jt.cos(x) / x
+
+
+@op(
+    elementwise=True,
+    outputs=2,
+    vjp=lambda g, x: g[0] * sinc(x / math.pi) + product(g[1], _ci_slope, x),
+    domain=(0.3, 3.0),
+)
 def sici(xp: Any, x: Any, /) -> Any:
     """The sine and cosine integrals Si and Ci, elementwise, of real x: a pair. Ci of negative x is NaN.
 
@@ -54,6 +63,12 @@ def sici(xp: Any, x: Any, /) -> Any:
     (Tensor(0.94608307), Tensor(0.33740392))
     """
     return NotImplemented
+
+
+@sici.jvp
+def _(primals: Any, tangents: Any) -> Any:
+    (x,), (t,) = primals, tangents
+    return sici(x), (t * sinc(x / math.pi), t * _ci_slope(x))
 
 
 _SINHC = tuple(1 / math.factorial(2 * k + 1) for k in range(11))
@@ -66,15 +81,25 @@ def _sinhc(x: Any) -> Any:
     return jt.where(near, polynomial(_SINHC, inner * inner), jt.sinh(outer) / outer)
 
 
+def _chi_slope(x: Any) -> Any:
+    return jt.cosh(x) / x
+
+
 @op(
     elementwise=True,
     outputs=2,
-    vjp=lambda g, x: g[0] * _sinhc(x) + g[1] * (jt.cosh(x) / x),
+    vjp=lambda g, x: product(g[0], _sinhc, x) + product(g[1], _chi_slope, x),
     domain=(0.3, 3.0),
 )
 def shichi(xp: Any, x: Any, /) -> Any:
     """The hyperbolic sine and cosine integrals Shi and Chi, elementwise, of real x: a pair."""
     return NotImplemented
+
+
+@shichi.jvp
+def _(primals: Any, tangents: Any) -> Any:
+    (x,), (t,) = primals, tangents
+    return shichi(x), (t * _sinhc(x), t * _chi_slope(x))
 
 
 _SPENCE = tuple((-1) ** (k + 1) / (k + 1) for k in range(26))  # -log(1 + w) / w
@@ -92,6 +117,11 @@ def _spence_slope(x: Any) -> Any:
 def spence(xp: Any, x: Any, /) -> Any:
     """Spence's function, the integral of log(t) / (1 - t) from 1 to x, elementwise, of x >= 0: the dilogarithm of 1 - x."""
     return NotImplemented
+
+
+# 1 / e in two parts, and W + 1 in powers of p = sqrt(2 (e x + 1)), negative on the branch k = -1: to 1e-16 for |p| < 0.01.
+_INVERSE_E, _INVERSE_E_REST = 0.36787944117144233, -1.2428753672788363e-17
+_BRANCH = (0.0, 1.0, -1 / 3, 11 / 72, -43 / 540, 769 / 17280, -221 / 8505)
 
 
 @op(elementwise=True, vjp=lambda g, y: g * (jt.exp(-y) / (1 + y)), domain=(-0.2, 3.0))
@@ -112,9 +142,14 @@ def _lambertw(backend: str) -> Any:
         if k not in (0, -1):
             raise jt.OpError(f"lambertw(): k={k!r} is no real branch; expected 0 or -1")
         dtype = float_dtype("lambertw", [x])
-        z = import_module(LIBRARIES[backend]).lambertw(x.astype("float64"), k)
+        x = x.astype("float64")
+        z = import_module(LIBRARIES[backend]).lambertw(x, k)
         xp = import_module(backend)
         y = xp.where((z.imag == 0) | (x == math.inf), z.real, math.nan)
+        above = x + _INVERSE_E
+        near = (above >= 0) & (above < 1e-5)  # where the library has 1e-4 at worst
+        p = xp.sqrt(2 * math.e * xp.maximum(xp.where(near, above, 0.0) + _INVERSE_E_REST, 0.0))
+        y = xp.where(near, polynomial(_BRANCH, -p if k else p) - 1.0, y)
         if k:
             y = xp.where(x > 0, math.nan, y)
         return cast(y if y.ndim else y[()], dtype)
@@ -123,4 +158,6 @@ def _lambertw(backend: str) -> Any:
 
 
 OPS = (expi, exp1, expn, sici, shichi, spence, lambertw)
-KERNELS = kernels(OPS, own=("lambertw",)) | {("lambertw", name): _lambertw(name) for name in ("numpy", "cupy")}
+KERNELS = kernels(OPS, own=("lambertw", "expn"))
+for name in ("numpy", "cupy"):
+    KERNELS |= {("lambertw", name): _lambertw(name), ("expn", name): kernel("expn", name, orders=(0,))}

@@ -16,7 +16,14 @@ def _falling(x: Any) -> Any:
     return jt.where(x < 0, 1 - jt.sigmoid(x), jt.sigmoid(-x))
 
 
-@op(elementwise=True, vjp=lambda g, x: g / (x * (1 - x)), domain=(0.1, 0.9))
+def _logit_slope(x: Any) -> Any:
+    """1 / x + 1 / (1 - x): the product x (1 - x) would underflow in the second derivative."""
+    inside = (x >= 0) & (x <= 1)
+    x = jt.where(inside, x + 0.0, math.nan)  # the slope at -0.0 is that at 0
+    return 1 / x + 1 / (1 - x)
+
+
+@op(elementwise=True, vjp=lambda g, x: g * _logit_slope(x), domain=(0.1, 0.9))
 def logit(xp: Any, x: Any, /) -> Any:
     """log(x / (1 - x)), the inverse of ``expit``, elementwise, of real x; infinite at 0 and 1, NaN beyond.
 
@@ -107,15 +114,28 @@ def _outside(xp: Any, x1: Any, x2: Any) -> Any:
     return xp.where(both != both, both, math.inf)
 
 
+def _log_ratio(x1: Any, x2: Any) -> Any:
+    """log(x1 / x2), whose quotient may overflow, and near 1 is rounded by more than its logarithm."""
+    near = abs(x1 - x2) < 0.5 * x2
+    off = jt.where(near, x1 - x2, 0.0) / jt.where(near, x2, 1.0)
+    return jt.where(near, jt.log1p(off), jt.log(jt.where(near, 1.0, x1)) - jt.log(jt.where(near, 1.0, x2)))
+
+
 def _share(x1: Any, x2: Any) -> Any:
     """x1 / x2; 0 where x1 is 0."""
     none = x1 == 0
     return jt.where(none, 0.0, x1 / jt.where(none, 1.0, x2))
 
 
+def _rest(x1: Any, x2: Any) -> Any:
+    """1 - x1 / x2, as an exact difference where that is near 0."""
+    near = abs(x1 - x2) < 0.5 * x2
+    return jt.where(near, (x2 - x1) / jt.where(near, x2, 1.0), 1 - _share(x1, x2))
+
+
 @op(
     elementwise=True,
-    vjp={"x1": lambda g, x1, x2: g * (jt.log(x1 / x2) + 1), "x2": lambda g, x1, x2: -g * _share(x1, x2)},
+    vjp={"x1": lambda g, x1, x2: g * (_log_ratio(x1, x2) + 1), "x2": lambda g, x1, x2: -g * _share(x1, x2)},
     domain=(0.2, 3.0),
 )
 def rel_entr(xp: Any, x1: Any, x2: Any, /) -> Any:
@@ -128,7 +148,7 @@ def rel_entr(xp: Any, x1: Any, x2: Any, /) -> Any:
 
 @op(
     elementwise=True,
-    vjp={"x1": lambda g, x1, x2: g * jt.log(x1 / x2), "x2": lambda g, x1, x2: g * (1 - _share(x1, x2))},
+    vjp={"x1": lambda g, x1, x2: g * _log_ratio(x1, x2), "x2": lambda g, x1, x2: g * _rest(x1, x2)},
     domain=(0.2, 3.0),
     name="kl_div_elementwise",
 )
@@ -155,7 +175,9 @@ def _exprel_slope(x: Any) -> Any:
     inner, outer = jt.where(near, x, 0.0), jt.where(near, 1.0, x)
     low = outer < -700
     outer = jt.where(low, -700.0, outer)
-    far = jt.where(low, 1 / jt.square(jt.where(low, x, 1.0)), (jt.exp(outer) - exprel(outer)) / outer)
+    left = (jt.exp(jt.minimum(outer, 0.0)) - exprel(outer)) / outer
+    right = exprel(outer) * (1 - 1 / outer) + 1 / outer  # of x > 0: exp(x) and exprel(x) may both be infinite
+    far = jt.where(low, 1 / jt.square(jt.where(low, x, 1.0)), jt.where(outer < 0, left, right))
     return jt.where(near, polynomial(_EXPREL, inner), far)
 
 
@@ -165,8 +187,9 @@ def exprel(xp: Any, x: Any, /) -> Any:
     check_real("exprel", xp, x)
     (x,) = whole(xp, x)
     tiny = xp.abs(x) < 1e-8
-    huge = x > 709.0  # where exp overflows first
-    safe, top = xp.where(tiny | huge, 1.0, x), xp.clip(x, 709.0, 800.0)
+    limit = math.log(float(xp.finfo(x.dtype).max)) - 0.5
+    huge = x > limit  # where exp overflows first
+    safe, top = xp.where(tiny | huge, 1.0, x), xp.clip(x, limit, 2 * limit)
     half = xp.exp(xp.where(huge, top, 0.0) / 2)
     return xp.where(huge, half / top * half, xp.where(tiny, 1.0 + x / 2, xp.expm1(safe) / safe))
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import Any
 
-from jitrench_core import DTypeError, GradientError
+from jitrench_core import DTypeError, GradientError, OpError
 
+BLOCK = 2**13  # elements: their quadratures take some 200 MB
 LIBRARIES = {"numpy": "scipy.special", "cupy": "cupyx.scipy.special"}
 
 # Ops whose names cupyx.scipy.special has for the same function of arrays; the others have a kernel of NumPy's alone.
@@ -74,12 +76,25 @@ def kernel(op: str, backend: str, name: str | None = None, orders: tuple[int, ..
 
 
 def whole_numbers(op: str, n: Any) -> Any:
-    """Orders or degrees as int64; ``DTypeError`` where they are floating-point numbers."""
-    if hasattr(n, "dtype") and n.dtype.kind in "iub":
-        return n.astype("int64")
-    if not hasattr(n, "dtype") and n == int(n):
-        return int(n)
-    raise DTypeError(f"{op}() takes a whole n, an int or an array of integers; got {getattr(n, 'dtype', n)}")
+    """Orders or degrees as int64; ``DTypeError`` where they are not whole, ``OpError`` where they are negative."""
+    array = hasattr(n, "dtype")
+    if n.dtype.kind not in "iub" if array else n != int(n):
+        raise DTypeError(f"{op}() takes a whole n, an int or an array of integers; got {getattr(n, 'dtype', n)}")
+    n = n.astype("int64") if array else int(n)
+    here = not array or (n.size and type(n).__module__ == "numpy")  # of a GPU's one would have to wait
+    if here and op != "yn" and (lowest := n.min() if array else n) < 0:
+        raise OpError(f"{op}() takes n from 0 on; got {lowest}")
+    return n
+
+
+def in_blocks(xp: Any, f: Callable[..., Any], *arrays: Any) -> Any:
+    """f of arrays of one shape, ``BLOCK`` elements at a time: for a quadrature, which makes arrays some hundred times as large."""
+    shape, size = arrays[0].shape, math.prod(arrays[0].shape)
+    if size <= BLOCK:
+        return f(*arrays)
+    flat = [xp.reshape(a, (-1,)) for a in arrays]
+    parts = [f(*(a[i : min(i + BLOCK, size)] for a in flat)) for i in range(0, size, BLOCK)]
+    return xp.reshape(xp.concat(parts), shape)
 
 
 def cast(y: Any, dtype: Any) -> Any:
@@ -115,6 +130,14 @@ def polynomial(coefficients: Iterable[float], x: Any) -> Any:
     for c in reversed(rest):
         total = total * x + c
     return total
+
+
+def product(g: Any, slope: Callable[[Any], Any], x: Any) -> Any:
+    """g * slope(x) for one of several outputs; 0 where nothing depends on it (g is 0), also where its slope is infinite."""
+    from jitrench_core import isfinite, where
+
+    none = (g == 0) & ~isfinite(slope(x.detach()))
+    return where(none, 0.0, g) * slope(where(none, 1.0, x))
 
 
 def choose(condition: Any, yes: Any, no: Any) -> Any:
