@@ -95,7 +95,10 @@ def test_no_kernel_asks_for_a_value():
     for path in HOME.glob("*.py"):
         calls = [n for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(n, ast.Call)]
         names = {n.func.attr for n in calls if isinstance(n.func, ast.Attribute)}
-        assert not names & {"item", "asnumpy", "synchronize", "nonzero", "any", "all"}, path.name
+        waits = {"item", "asnumpy", "synchronize", "nonzero", "any", "all"}
+        if path.stem == "linalg":  # of ops in SYNCHRONISES
+            waits.remove("all")
+        assert not names & waits, path.name
 
 
 def test_the_sources_are_shipped():
@@ -176,11 +179,13 @@ def compiled(nvrtc: Any, text: str, options: list[str], names: list[str]) -> Non
     assert all(nvrtc.getLoweredName(program, name) for name in names)
 
 
-@pytest.mark.parametrize("arch", ["compute_70", "compute_80", "compute_90"])
+@pytest.mark.parametrize("arch", ["oldest", "90"])
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.stem)
 def test_every_source_compiles(path, arch, nvrtc):
+    if arch == "oldest":  # CUDA 13 begins with 75
+        arch = str(min(n for n in nvrtc.getSupportedArchs() if n >= 70))
     text = "\n".join(p.read_text(encoding="utf-8") for p in (path.parent / "common.cu", path))
-    compiled(nvrtc, text, [f"-arch={arch}", "-DHALF"], list(instances(text, path.stem == "windows")))
+    compiled(nvrtc, text, [f"-arch=compute_{arch}", "-DHALF"], list(instances(text, path.stem == "windows")))
 
 
 class Recorded:

@@ -87,6 +87,28 @@ def test_what_cupy_refuses_it_refuses(bad, error, message):
         bad(cp.asarray([1.0, 2.0, 3.0]))
 
 
+def test_solvers_report_where_they_are_asked_to():
+    singular, negative = cp.ones((2, 2)), -cp.eye(2)
+    assert np.isnan(cp.linalg.inv(cp.stack([cp.eye(2), singular])).get()).tolist() == [[[False] * 2] * 2, [[True] * 2] * 2]
+    assert np.isnan(cp.linalg.cholesky(negative).get()).all()
+    with cupyx.errstate(linalg="raise"), pytest.raises(np.linalg.LinAlgError):
+        cp.linalg.cholesky(negative)
+    with pytest.raises(ValueError, match="a must have"):
+        cp.linalg.solve(cp.eye(2), cp.ones((3, 2, 1)))
+
+
+def test_extrema_of_float64_are_compared_in_float32():
+    """As CuPy 14 has it; jitrench_cupy compares other bits."""
+    x, third = cp.zeros(1), cp.asarray([1 / 3])
+    cp.maximum.at(x, cp.asarray([0]), third)
+    assert float(x.get()[0]) == float(np.float32(1 / 3)) != 1 / 3
+    x = jt.tensor([0.0, -9.0, 5.0, -0.5], device="cupy")
+    value = jt.tensor([1 / 3, -1 / 3, 1 / 7, -2 / 3], device="cupy")
+    index = jt.tensor([0, 1, 2, 3], device="cupy")
+    assert x.at[index].max(value).tolist() == [1 / 3, -1 / 3, 5.0, -0.5]
+    assert x.at[index].min(value).tolist() == [0.0, -9.0, 1 / 7, -2 / 3]
+
+
 def test_results_are_arrays_and_looking_at_them_is_counted():
     x = cp.asarray([1.0, 2.0, 3.0])
     for y in (x.sum(), x[0], cp.max(x), x @ x, cp.asarray(1.0) + 1, cp.allclose(x, x), x.any()):

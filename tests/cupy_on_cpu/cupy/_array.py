@@ -456,6 +456,8 @@ def scatter(how: str, a: ndarray, slices: Any, value: Any) -> None:
     same_device([x for x in (a, value) if isinstance(x, ndarray)])
     function = getattr(np, how)
     raw = value._a if isinstance(value, ndarray) else value
+    if char == "d" and how != "add":  # CuPy's atomicMax and atomicMin of doubles compare by fmaxf and fminf
+        raw = np.asarray(raw).astype(np.float32)
     with np.errstate(all="ignore"), quiet():
         function.at(a._a, a._key(slices, setting=True), np.asarray(raw).astype(a.dtype))
 

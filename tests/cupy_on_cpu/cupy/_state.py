@@ -13,6 +13,7 @@ devices = int(os.environ.get("CUPY_ON_CPU_DEVICES", "1"))
 current = 0
 synchronisations = 0
 allowed = True  # cupyx.allow_synchronize
+linalg_errors = "ignore"  # cupyx.errstate
 trace: list[str] | None = None  # a list gets, per synchronisation, what it was and the lines that led to it
 used: dict[int, int] = {}  # bytes by device
 peak: dict[int, int] = {}

@@ -43,7 +43,14 @@ def allow_synchronize(allow: bool) -> Iterator[None]:
 def errstate(
     *, divide: Any = None, over: Any = None, under: Any = None, invalid: Any = None, linalg: Any = None
 ) -> Iterator[None]:
-    yield
+    """``linalg="raise"``: what solvers report becomes an error, for which they are waited for."""
+    if (divide, over, under, invalid) != (None,) * 4 or linalg not in (None, "ignore", "raise"):
+        raise NotImplementedError
+    before, _state.linalg_errors = _state.linalg_errors, linalg or _state.linalg_errors
+    try:
+        yield
+    finally:
+        _state.linalg_errors = before
 
 
 def empty_pinned(shape: Any, dtype: Any = float, order: str = "C") -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import jitrench_core as jt
 from jitrench_core import op
 
-from .table import choose, float_dtype, kernel, kernels, whole_numbers
+from .table import cast, choose, float_dtype, kernel, kernels, whole_numbers
 
 
 def sinpi(x: Any) -> Any:
@@ -260,12 +260,24 @@ def _zeta_kernel(backend: str) -> Any:
     def compute(x: Any, q: Any = None) -> Any:
         if q is not None:
             return two(x, q)
-        if backend == "numpy":
-            return two(x)  # of one argument, also left of 1
-        float_dtype("zeta", [x])
-        return two(x, 1.0)
+        return two(x) if backend == "numpy" else _riemann_cupy(two, x)
 
     return compute
+
+
+def _riemann_cupy(two: Any, x: Any) -> Any:
+    """CuPy has Hurwitz's function of x > 1 alone: left of 0 by the reflection, up to 1 by the Euler-Maclaurin formula."""
+    import cupy
+    from cupyx.scipy.special import gamma
+
+    dtype = float_dtype("zeta", [x])
+    x = x.astype("float64")
+    left, between = x < 0, (x >= 0) & (x < 1)
+    value = two(cupy.where(left, 1 - x, cupy.where(between, 2.0, x)), 1.0)
+    low = cupy.where(left, x, 0.0)
+    sine = cupy.sin(math.pi / 2 * (low - 4 * cupy.round(low / 4)))
+    turned = 2 * (2 * math.pi) ** (low - 1) * sine * gamma(1 - low) * value
+    return cast(cupy.where(left, turned, cupy.where(between, _summed(cupy.where(between, x, 0.5), 1.0), value)), dtype)
 
 
 def _polygamma_cupy(n: Any, x: Any) -> Any:
