@@ -27,6 +27,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="run the tests of ops and of the engine on this backend (numpy where none is named); repeat it, or "
         "separate several with commas",
     )
+    parser.addoption(
+        "--backend-only",
+        action="store_true",
+        help="leave out the tests that are the same on every backend, since they ask for none",
+    )
 
 
 def backends_under_test(config: pytest.Config) -> list[str]:
@@ -127,6 +132,12 @@ def close() -> Callable[..., bool]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--backend-only"):
+        named = {"backend", "jitrench_backend"}
+        config.hook.pytest_deselected(
+            items=[item for item in items if not named & {*getattr(item, "fixturenames", ())}]
+        )
+        items[:] = [item for item in items if named & {*getattr(item, "fixturenames", ())}]
     for name in backends_under_test(config):
         for pattern, reason in ((line, why) for line, why in lines(name) if "::" in line):
             # fnmatch would read the brackets of a test id as a set of characters.
