@@ -12,12 +12,8 @@ import jitrench_core as jt
 import jitrench_nn as nn
 from jitrench_core.testing import check_op, op_tests
 
-# Without test data, or ordered by NumPy alone. What the library fails otherwise stands in jitrench_torch/expected_failures.txt.
-SKIP = {
-    "to_device": "its attributes name devices",
-    "flat_nonzero": "nonzero is made of it",
-    **dict.fromkeys(("cummax", "cummin", "topk"), "NumPy orders complex numbers, and PyTorch does not"),
-}
+# What the library fails otherwise stands in jitrench_torch/expected_failures.txt.
+SKIP = dict.fromkeys(("cummax", "cummin", "topk"), "NumPy orders complex numbers, and PyTorch does not")
 
 test_ops = op_tests("jitrench-core", skip=SKIP)
 
