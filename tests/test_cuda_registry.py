@@ -260,6 +260,7 @@ def gpu(request: pytest.FixtureRequest) -> str:
 SAMPLED = [n for n in OURS if jt.registry.ops[n].op.samples or jt.registry.ops[n].op.elementwise]
 
 
+@pytest.mark.filterwarnings("ignore:cupyx.allow_synchronize will be removed")
 @pytest.mark.parametrize("name", SAMPLED)
 def test_an_op_waits_for_the_gpu_only_where_that_is_declared(name, gpu):
     import cupyx
@@ -313,10 +314,16 @@ def without_composites_of_numpy(name: str) -> bool:
     return name not in ("random_bits", "advance_counter", "random_uniform", "random_normal")
 
 
+# Order, signs and phases are the solver's; tests/test_linalg.py multiplies them out.
+FREE = ("eig", "eigh", "eigvals", "svd")
+
+
 @pytest.mark.parametrize("dtype", TOLERANCE)
-@pytest.mark.parametrize("name", sorted(filter(without_composites_of_numpy, kernels.KERNELS)))
+@pytest.mark.parametrize("name", sorted({*filter(without_composites_of_numpy, kernels.KERNELS)} - {*FREE}))
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_a_kernel_agrees_with_the_ops_own_forward(name, dtype, gpu):
+    if dtype == "float16" and name in kernels.FAMILIES["linalg"]:
+        pytest.skip("no solver takes float16")
     function = jt.registry.ops[name]
     case = sample(Run(function, gpu, None, 1))
     attrs = dict(function.op.attrs | case.attrs)

@@ -608,6 +608,13 @@ def test_lines_take_the_place_of_the_bar(batches, capsys, monkeypatch):
 # -- NaN ------------------------------------------------------------------------------------------------------------------
 
 NUMPY_WARNS = pytest.mark.filterwarnings("ignore::RuntimeWarning")
+LOOK = {"detect_nan": True}  # which on a GPU is not the default
+
+
+def test_each_step_is_looked_at_by_default_where_that_costs_nothing():
+    nan = jt.full((4, 1), math.nan, device="numpy")
+    with pytest.raises(nn.NonFiniteError, match="step 1"):
+        quiet(nn.Linear(1)).fit([(nan, nan)], epochs=1)
 
 
 @NUMPY_WARNS
@@ -620,7 +627,7 @@ def test_a_nan_is_traced_to_its_operation(data, tmp_path):
     def loss(output, target):
         return jt.mean(jt.square(output - target))
 
-    trainer = quiet(model, loss, lambda p: optim.SGD(p, lr=0.0), checkpoint=tmp_path / "run.ckpt", seed=1)
+    trainer = quiet(model, loss, lambda p: optim.SGD(p, lr=0.0), checkpoint=tmp_path / "run.ckpt", seed=1, **LOOK)
     batches = [(x[13:], y[13:]), (x[:8], y[:8])]
     before = bits(nn.init(model, x, seed=1))
     message = r"(?s)epoch 1, step 2 \(batch 2 of the epoch\): the loss is nan\.\nsqrt\(\) made .* NaN among 32 elements.*test_training.*before this step is in the trainer and in .*run\.before-nan\.ckpt"
@@ -629,7 +636,7 @@ def test_a_nan_is_traced_to_its_operation(data, tmp_path):
     assert bits(trainer.params) == before
     state = nn.load_checkpoint(tmp_path / "run.before-nan.ckpt")
     assert (state["step"], state["batch"]) == (1, 1)
-    again = quiet(model, loss, lambda p: optim.SGD(p, lr=0.0), seed=1)
+    again = quiet(model, loss, lambda p: optim.SGD(p, lr=0.0), seed=1, **LOOK)
     with pytest.raises(nn.NonFiniteError, match="step 2"):  # and it comes back from there
         again.fit(batches, epochs=1, batch_size=None, resume=tmp_path / "run.before-nan.ckpt")
 
@@ -648,7 +655,7 @@ def test_a_gradient_that_is_not_finite_stops_before_the_update(T):
         nn.NonFiniteError,
         match=r"(?s)step 1 .*: the loss is 0\.5, but the gradient of the parameter 'Linear_1\.weight', of shape \(1, 1\), holds 1 NaN among 1 element\.\nbackward made",
     ):
-        quiet(model, lambda o, t: jt.mean(o), params=params).fit([(x, x)], epochs=1)
+        quiet(model, lambda o, t: jt.mean(o), params=params, **LOOK).fit([(x, x)], epochs=1)
     assert params["Linear_1"]["weight"].tolist() == [[1.0]]
     assert params["Linear_1"]["weight"].grad is None
 
@@ -659,14 +666,14 @@ def test_a_nan_in_the_data_or_the_weights_is_named(T, data):
     with pytest.raises(
         nn.NonFiniteError, match=r"part '0' of the batch, of shape \(21, 1\), holds 2 NaN among 21 elements"
     ):
-        quiet().fit([(bad, y)], epochs=1)
+        quiet(**LOOK).fit([(bad, y)], epochs=1)
     params = nn.init(mlp, x)
     with jt.no_grad():
         jt.assign(params["Linear_2"]["bias"], T([math.inf]))
     with pytest.raises(
         nn.NonFiniteError, match=r"the loss is inf\.\nthe parameter 'Linear_2\.bias', of shape \(1,\), holds 1 infinite"
     ):
-        quiet(params=params).fit([(x, y)], epochs=1)
+        quiet(params=params, **LOOK).fit([(x, y)], epochs=1)
 
 
 @NUMPY_WARNS
@@ -675,7 +682,9 @@ def test_sums_that_overflow_are_no_nan(T):
     x = T([[1.0]], "float32")
     params = {"Linear_1": {"weight": T([[1.0], [1.0]], "float32", requires_grad=True)}}
     linear = nn.Linear(2, bias=False)
-    trainer = quiet(lambda x: linear(x), lambda o, t: jt.sum(o) * 3e38, lambda p: optim.SGD(p, lr=0.0), params=params)
+    trainer = quiet(
+        lambda x: linear(x), lambda o, t: jt.sum(o) * 3e38, lambda p: optim.SGD(p, lr=0.0), params=params, **LOOK
+    )
     with pytest.raises(nn.NonFiniteError, match="the loss is inf"):
         trainer.fit([(x, x)], epochs=1)
     trainer = quiet(
@@ -689,7 +698,7 @@ def test_a_nan_in_the_second_of_two_batches_takes_both_back(data):
     params = nn.init(mlp, x)
     before = bits(params)
     with pytest.raises(nn.NonFiniteError, match=r"epoch 1, step 1 \(batch 2 of the epoch\)"):
-        quiet(params=params, accumulate=2).fit([(x, y), (x * math.nan, y)], epochs=1, batch_size=None)
+        quiet(params=params, accumulate=2, **LOOK).fit([(x, y), (x * math.nan, y)], epochs=1, batch_size=None)
     assert bits(params) == before
     assert params["Linear_1"]["weight"].grad is None
 
@@ -1359,7 +1368,7 @@ def test_a_nan_in_the_target_is_told_by_row(data):
         nn.NonFiniteError,
         match=r"the target, part '1' of the batch, of shape \(21, 1\), holds 1 infinite among 21 elements, the first of them in row 10\.?\n",
     ):
-        quiet().fit([(x, bad)], epochs=1)
+        quiet(**LOOK).fit([(x, bad)], epochs=1)
 
 
 def test_a_nan_in_validation_is_a_warning(data):
@@ -1385,5 +1394,5 @@ def test_a_last_update_that_overflows_is_told(T):
     with pytest.raises(
         nn.NonFiniteError, match=r"after epoch 1, step 1: the parameter 'weight', of shape \(1, 1\), holds 1 infinite"
     ):
-        trained()
+        trained(**LOOK)
     trained(detect_nan=False)

@@ -87,7 +87,9 @@ def solve_sylvester(xp: Any, a: Any, b: Any, q: Any, /) -> Any:
         + rows[:, None, :, None] * xp.matrix_transpose(b)[..., None, :, None, :]
     )
     big = xp.reshape(big, (*big.shape[:-4], m * n, m * n))
-    x = xp.linalg.solve(big, xp.reshape(q, (*q.shape[:-2], m * n, 1)))
+    right = xp.reshape(q, (*q.shape[:-2], m * n, 1))
+    lead = jt.broadcast_shapes(big.shape[:-2], right.shape[:-2])  # CuPy's solve does not broadcast them
+    x = xp.linalg.solve(xp.broadcast_to(big, (*lead, m * n, m * n)), xp.broadcast_to(right, (*lead, m * n, 1)))
     return xp.reshape(x, (*x.shape[:-2], m, n))
 
 

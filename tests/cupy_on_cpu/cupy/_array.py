@@ -193,7 +193,7 @@ class ndarray:
     def __contains__(self, value: Any) -> bool:
         return bool((self == value).any())
 
-    def _key(self, key: Any, setting: bool = False) -> Any:
+    def _key(self, key: Any) -> Any:
         """The key for the host's array; index arrays wrap around, as CuPy's do."""
         parts = key if isinstance(key, tuple) else (key,)
         if not any(isinstance(p, (ndarray, list, np.ndarray, np.generic)) for p in parts):
@@ -217,7 +217,7 @@ class ndarray:
                 same_device((self, p))
                 p = p._a
                 if p.dtype == bool:
-                    if not setting:
+                    if p.size:  # how many are true is looked at, to write a number as well
                         synchronise("an index of booleans")
                     axis += p.ndim
                 elif p.dtype.kind in "iu":
@@ -243,14 +243,11 @@ class ndarray:
             raise unsupported(value)
         if isinstance(value, ndarray):
             same_device((self, value))
-            parts = key if isinstance(key, tuple) else (key,)
-            if value.size != 1 and any(isinstance(p, ndarray) and p._a.dtype == bool for p in parts):
-                synchronise("an array set where an index of booleans is true")
             value = value._a
         elif isinstance(value, (list, tuple)):
             value = array(value)._a
         with np.errstate(all="ignore"):
-            self._a[self._key(key, setting=True)] = value
+            self._a[self._key(key)] = value
 
     def fill(self, value: Any) -> None:
         if isinstance(value, np.ndarray):
@@ -459,7 +456,7 @@ def scatter(how: str, a: ndarray, slices: Any, value: Any) -> None:
     if char == "d" and how != "add":  # CuPy's atomicMax and atomicMin of doubles compare by fmaxf and fminf
         raw = np.asarray(raw).astype(np.float32)
     with np.errstate(all="ignore"), quiet():
-        function.at(a._a, a._key(slices, setting=True), np.asarray(raw).astype(a.dtype))
+        function.at(a._a, a._key(slices), np.asarray(raw).astype(a.dtype))
 
 
 def _binary(name: str) -> tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]:

@@ -283,6 +283,18 @@ WEAK = {bool: "?", int: "i", float: "f", complex: "c"}
 LONG = {"q": "l", "Q": "L"}
 
 
+def _floor_divide(a: Any, b: Any) -> Any:
+    return np.floor(a / b) if np.result_type(a, b).kind == "f" else np.floor_divide(a, b)
+
+
+def _remainder(a: Any, b: Any) -> Any:
+    return a - _floor_divide(a, b) * b if np.result_type(a, b).kind == "f" else np.remainder(a, b)
+
+
+# Those that round otherwise than NumPy's.
+ROUNDED = {"floor_divide": _floor_divide, "remainder": _remainder, "mod": _remainder}
+
+
 class ufunc:
     """A ufunc of CuPy: the loops are those that CuPy has."""
 
@@ -290,7 +302,7 @@ class ufunc:
         self.name = self.__name__ = name
         self.__doc__ = f"``{module}.{name}``, by NumPy."
         self.types = types
-        self.host = host
+        self.host = ROUNDED.get(name, host)
         ins, _, outs = types[0].partition("->")
         self.nin, self.nout = len(ins), len(outs)
         self.nargs = self.nin + self.nout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -32,6 +33,7 @@ def scatter_min(a: Any, slices: Any, value: Any) -> None:
 @contextmanager
 def allow_synchronize(allow: bool) -> Iterator[None]:
     """Within it a synchronisation raises ``DeviceSynchronized``, unless ``allow``."""
+    warnings.warn("cupyx.allow_synchronize will be removed in future releases as it is not possible to", stacklevel=3)
     before, _state.allowed = _state.allowed, allow
     try:
         yield

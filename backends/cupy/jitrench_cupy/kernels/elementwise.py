@@ -98,6 +98,54 @@ def of_more(name: str) -> Any:
     return run
 
 
+# Of float16 in float32, as Python's divmod: CuPy's own round x1 / x2 first, where 1 // 0.1 is 10, and 1 % -inf NaN.
+DIVIDED = """
+const A a = A(in_a), b = A(in_b);
+A rest = fmod(a, b), whole = (a - rest) / b;
+if (b == A(0)) {
+    whole = a / b;
+} else if (rest != A(0)) {
+    if ((b < A(0)) != (rest < A(0))) { rest += b; whole -= A(1); }
+} else {
+    rest = copysign(A(0), b);
+}
+if (b != A(0)) whole = whole == A(0) ? copysign(A(0), a / b) : floor(whole + A(0.5));
+"""
+
+
+def _divided(name: str, result: str, x1: Any, x2: Any) -> Any:
+    dtype = cp.result_type(x1, x2)
+    if dtype.kind != "f" or not any(isinstance(x, cp.ndarray) for x in (x1, x2)):
+        return getattr(cp, name)(x1, x2)
+    x1, x2 = (x.astype(dtype, copy=False) if isinstance(x, cp.ndarray) else dtype.type(x) for x in (x1, x2))
+    return _divmod(name, result)(x1, x2)
+
+
+@cache
+def _divmod(name: str, result: str) -> Any:
+    body = f"typedef typename Wide<T>::type A; {DIVIDED} y = T({result});"
+    return cp.ElementwiseKernel("T in_a, T in_b", "T y", body, f"jitrench_{name}", preamble=WIDE)
+
+
+def floor_divide(x1: Any, x2: Any, /) -> Any:
+    """The op ``floor_divide``."""
+    return _divided("floor_divide", "whole", x1, x2)
+
+
+def remainder(x1: Any, x2: Any, /) -> Any:
+    """The op ``remainder``."""
+    return _divided("remainder", "rest", x1, x2)
+
+
+def sign(x: Any, /) -> Any:
+    """The op ``sign``; array-api-compat's writes NaN by a mask, for which CuPy waits."""
+    if x.dtype.kind == "f":
+        return _kernel("sign", 1, "", "a > A(0) ? A(1) : a < A(0) ? A(-1) : a == A(0) ? A(0) : a")(x)
+    if x.dtype.kind == "c":
+        return cp.where(x == 0, x.dtype.type(0), x / cp.where(x == 0, 1, cp.abs(x)))
+    return generic("sign", x)
+
+
 def gelu(x: Any, /, *, approximate: str = "none") -> Any:
     """The op ``gelu``."""
     if x.dtype.kind != "f" or approximate not in GELU:

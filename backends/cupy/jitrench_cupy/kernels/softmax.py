@@ -10,10 +10,17 @@ from ..cuda import by_row, function
 from .rows import Rows, alike, generic, one_for_each
 
 
+def _generic(name: str, x: Any, axis: Any) -> Any:
+    """The op's own forward; of no dimension as of one, since CuPy's sums take no axis -1 there."""
+    if x.ndim == 0 and axis in (-1, 0):
+        return generic(name, x.reshape(1), axis=0).reshape(())
+    return generic(name, x, axis=axis)
+
+
 def softmax(x: Any, /, *, axis: Any = -1) -> Any:
     """The op ``softmax``."""
     if not (alike(x) and one_for_each(x, axis)):
-        return generic("softmax", x, axis=axis)
+        return _generic("softmax", x, axis)
     rows = Rows(x, axis)
     y = cp.empty_like(rows.matrix)
     by_row(function("rows", "softmax", x.dtype), rows.rows, rows.n, rows.matrix, y, rows.rows, rows.n, 0)
@@ -23,7 +30,7 @@ def softmax(x: Any, /, *, axis: Any = -1) -> Any:
 def log_softmax(x: Any, /, *, axis: Any = -1) -> Any:
     """The op ``log_softmax``."""
     if not (alike(x) and one_for_each(x, axis)):
-        return generic("log_softmax", x, axis=axis)
+        return _generic("log_softmax", x, axis)
     rows = Rows(x, axis)
     y = cp.empty_like(rows.matrix)
     by_row(function("rows", "log_softmax", x.dtype), rows.rows, rows.n, rows.matrix, y, rows.rows, rows.n)
