@@ -534,3 +534,8 @@ def test_cupys_names():
     others = {"betainc", "ellipeinc", "kl_div", "lambertw", "polygamma", "spherical_yn", "zeta"}
     assert not (CUPY | others) - set(known)
     assert {op for op, backend in special.KERNELS if backend == "cupy"} <= set(OPS)
+
+
+def test_numbers_give_tensors_whatever_they_are():
+    for y in (special.factorial(-1), special.factorial(3), special.comb(5, -1), special.comb(5, 2)):
+        assert type(y) is jt.Tensor

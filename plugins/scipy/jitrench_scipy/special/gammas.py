@@ -244,14 +244,14 @@ def binom(xp: Any, n: Any, k: Any, /) -> Any:
 def comb(N: Any, k: Any, /) -> Any:
     """How many ways there are to choose ``k`` of ``N``: ``binom``, and 0 where k > N, k < 0 or N < 0."""
     inside = (k <= N) & (N >= 0) & (k >= 0)
-    return choose(inside, binom(choose(inside, N, 1.0), choose(inside, k, 1.0)), 0.0)
+    return jt.asarray(choose(inside, binom(choose(inside, N, 1.0), choose(inside, k, 1.0)), 0.0))
 
 
 @op(composite=True, samples=lambda rng: ((rng.uniform(0.5, 5.0, (2, 3)),), {}))
 def factorial(n: Any, /) -> Any:
     """gamma(n + 1), elementwise; 0 for negative n."""
     negative = n < 0
-    return choose(negative, 0.0, gamma(choose(negative, 1.0, n) + 1))
+    return jt.asarray(choose(negative, 0.0, gamma(choose(negative, 1.0, n) + 1)))
 
 
 def _zeta_kernel(backend: str) -> Any:
