@@ -1,7 +1,7 @@
 """Kernels for CuPy, a file a family; each file is imported, with CuPy, when one of its ops first runs.
 
-An op that is not in ``KERNELS`` runs by the function of its name in array-api-compat's namespace, or by its own forward over that. No
-kernel waits for the GPU, but the ops in ``SYNCHRONISES``.
+An op that is not in ``KERNELS`` runs by the function of its name in array-api-compat's namespace, or by its own forward over that; so does
+a call for which a kernel returns ``NotImplemented``. No kernel waits for the GPU, but the ops in ``SYNCHRONISES``.
 """
 
 from __future__ import annotations
@@ -67,7 +67,8 @@ def _lazy(file: str, name: str) -> Callable[..., Any]:
         nonlocal found
         if found is None:
             found = getattr(import_module(f"{__name__}.{file}"), name)
-        return found(*arrays, **attrs)
+        y = found(*arrays, **attrs)
+        return import_module(f"{__name__}.rows").generic(name, *arrays, **attrs) if y is NotImplemented else y
 
     return kernel
 

@@ -8,7 +8,7 @@ from typing import Any
 import cupy as cp
 
 from ..cuda import by_row, function
-from .rows import alike, generic
+from .rows import alike
 
 
 def _fits(q: Any, k: Any, v: Any) -> bool:
@@ -30,14 +30,14 @@ def _weights(q: Any, k: Any, is_causal: bool, size: Any) -> Any:
 def attention(q: Any, k: Any, v: Any, /, *, is_causal: bool = False, scale: float | None = None) -> Any:
     """The op ``attention``."""
     if not _fits(q, k, v):
-        return generic("attention", q, k, v, is_causal=is_causal, scale=scale)
+        return NotImplemented
     return cp.matmul(_weights(q, k, is_causal, _size(q, scale)), v)
 
 
 def attention_grad(u: Any, q: Any, k: Any, v: Any, /, *, is_causal: bool = False, scale: float | None = None) -> Any:
     """The op ``attention_grad``; the weights are computed again."""
     if not _fits(q, k, v) or u.dtype != q.dtype or u.shape != (*q.shape[:-1], v.shape[-1]):
-        return generic("attention_grad", u, q, k, v, is_causal=is_causal, scale=scale)
+        return NotImplemented
     size = _size(q, scale)
     w = _weights(q, k, is_causal, size)
     slope = cp.ascontiguousarray(cp.matmul(u, v.swapaxes(-1, -2)))

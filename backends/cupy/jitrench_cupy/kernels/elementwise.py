@@ -11,8 +11,6 @@ from typing import Any
 
 import cupy as cp
 
-from .rows import generic
-
 WIDE = """
 template <typename T> struct Wide { typedef T type; };
 template <> struct Wide<float16> { typedef float type; };
@@ -80,7 +78,7 @@ def of_one(name: str) -> Any:
     def run(x: Any, /, **attrs: Any) -> Any:
         numbers = given | attrs
         if x.dtype.kind != "f" or numbers.get("lambd", 0) < 0 or numbers.get("min_val", 0) > numbers.get("max_val", 0):
-            return generic(name, x, **attrs)
+            return NotImplemented
         return kernel(x, *map(float, numbers.values()))
 
     return run
@@ -92,7 +90,7 @@ def of_more(name: str) -> Any:
 
     def run(*arrays: Any) -> Any:
         if not fits(*arrays):
-            return generic(name, *arrays)
+            return NotImplemented
         return _kernel(name, len(arrays), "", expression)(*arrays)
 
     return run
@@ -143,20 +141,20 @@ def sign(x: Any, /) -> Any:
         return _kernel("sign", 1, "", "a > A(0) ? A(1) : a < A(0) ? A(-1) : a == A(0) ? A(0) : a")(x)
     if x.dtype.kind == "c":
         return cp.where(x == 0, x.dtype.type(0), x / cp.where(x == 0, 1, cp.abs(x)))
-    return generic("sign", x)
+    return NotImplemented
 
 
 def gelu(x: Any, /, *, approximate: str = "none") -> Any:
     """The op ``gelu``."""
     if x.dtype.kind != "f" or approximate not in GELU:
-        return generic("gelu", x, approximate=approximate)
+        return NotImplemented
     return _kernel("gelu", 1, "", GELU[approximate])(x)
 
 
 def gelu_grad(v: Any, x: Any, /, *, approximate: str = "none") -> Any:
     """The op ``gelu_grad``."""
     if not fits(v, x) or approximate not in GELU_GRAD:
-        return generic("gelu_grad", v, x, approximate=approximate)
+        return NotImplemented
     return _kernel("gelu_grad", 2, "", GELU_GRAD[approximate])(v, x)
 
 

@@ -14,8 +14,6 @@ import numpy as np
 from jitrench_core.dtypes import dtype as as_dtype
 from jitrench_core.ops.indexing import joined
 
-from .rows import generic
-
 # What atomic operations add up, as what, where that is another dtype: sums of wider integers, cut off, are the same.
 ADDED = {
     "bool": "uint32", "int8": "int32", "int16": "int32", "uint8": "uint32", "uint16": "uint32", "int64": "uint64",
@@ -76,7 +74,7 @@ def _add(z: Any, at: Any, value: Any) -> None:
 def scatter_extremum(x: Any, value: Any, /, *indices: Any, key: Any, largest: bool) -> Any:
     """The op ``scatter_extremum``."""
     if x.dtype.kind not in "fiu":
-        return generic("scatter_extremum", x, value, *indices, key=key, largest=largest)
+        return NotImplemented
     key, value = joined(key, indices), value.astype(x.dtype, copy=False)
     if all(a.dtype == bool for a in indices):  # no place comes twice
         y = x.copy()
@@ -117,6 +115,6 @@ def _unordered(x: Any, dtype: Any) -> Any:
 def one_hot(indices: Any, /, num_classes: int, *, dtype: Any = "float64") -> Any:
     """The op ``one_hot``; an index that is out of bounds gives a row of zeros."""
     if indices.dtype.kind not in "iu" or type(num_classes) is not int or num_classes < 0:
-        return generic("one_hot", indices, num_classes=num_classes, dtype=dtype)
+        return NotImplemented
     wide = indices.astype("int64", copy=False)
     return (wide[..., None] == cp.arange(num_classes)).astype(as_dtype(dtype).name)

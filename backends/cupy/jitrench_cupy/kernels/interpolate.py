@@ -10,7 +10,7 @@ import cupy as cp
 import numpy as np
 
 from ..cuda import each, function
-from .rows import alike, generic
+from .rows import alike
 
 
 @lru_cache(256)
@@ -27,7 +27,7 @@ def _taps(device: int, rows: Any) -> tuple[Any, Any, int]:
 def resample(x: Any, /, *, axis: int, taps: Any) -> Any:
     """The op ``resample``."""
     if not alike(x):
-        return generic("resample", x, axis=axis, taps=taps)
+        return NotImplemented
     places, weights, width = _taps(cp.cuda.Device().id, taps.rows)
     axis += x.ndim
     outer, length, inner = math.prod(x.shape[:axis]), x.shape[axis], math.prod(x.shape[axis + 1 :])

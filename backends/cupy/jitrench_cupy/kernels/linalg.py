@@ -89,13 +89,13 @@ def _solved(solver: Callable[[Any, Any], Any], x1: Any, x2: Any) -> Any:
 
 def solve(x1: Any, x2: Any, /) -> Any:
     """The op ``solve``; a singular matrix gives infinite elements or NaN."""
-    return _solved(cp.linalg.solve, x1, x2) if _fits(x1, x2) else generic("solve", x1, x2)
+    return _solved(cp.linalg.solve, x1, x2) if _fits(x1, x2) else NotImplemented
 
 
 def solve_triangular(x1: Any, x2: Any, /, *, upper: bool = False, unit_diagonal: bool = False) -> Any:
     """The op ``solve_triangular``, by substitution; a zero on the diagonal gives infinite elements or NaN."""
     if not _fits(x1, x2):
-        return generic("solve_triangular", x1, x2, upper=upper, unit_diagonal=unit_diagonal)
+        return NotImplemented
     from cupyx.scipy.linalg import solve_triangular as substituted
 
     def solver(a: Any, b: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 import cupy as cp
 
 from ..cuda import by_row, function
-from .rows import Rows, alike, generic, one_for_each
+from .rows import Rows, alike, one_for_each
 
 
 def _fits(x: Any, target: Any, axis: Any) -> bool:
@@ -19,7 +19,7 @@ def _fits(x: Any, target: Any, axis: Any) -> bool:
 def log_softmax_at(x: Any, target: Any, /, *, axis: int = 1) -> Any:
     """The op ``log_softmax_at``. A class that is not in [-n, n) gives NaN."""
     if not _fits(x, target, axis):
-        return generic("log_softmax_at", x, target, axis=axis)
+        return NotImplemented
     rows = Rows(x, axis)
     y, normalizer = cp.empty((2, rows.rows), x.dtype)
     kernel = function("rows", "log_softmax_at", x.dtype, target.dtype)
@@ -31,7 +31,7 @@ def log_softmax_at_grad(v: Any, x: Any, target: Any, normalizer: Any, /, *, axis
     """The op ``log_softmax_at_grad``."""
     rows = Rows(x, axis) if _fits(x, target, axis) and alike(x, v, normalizer) and v.shape == target.shape else None
     if rows is None or normalizer.size != rows.rows:
-        return generic("log_softmax_at_grad", v, x, target, normalizer, axis=axis)
+        return NotImplemented
     y = cp.empty_like(rows.matrix)
     each_row = [cp.ascontiguousarray(a) for a in (v, target, normalizer)]
     kernel = function("rows", "log_softmax_at_grad", x.dtype, target.dtype)

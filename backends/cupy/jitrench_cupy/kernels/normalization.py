@@ -11,7 +11,7 @@ import cupy as cp
 import numpy as np
 
 from ..cuda import NULL, by_row, function
-from .rows import Rows, alike, generic, one_for_each
+from .rows import Rows, alike, one_for_each
 
 HEIGHT = 64  # rows that a thread adds up; what they make, CuPy does
 MOST = 1024  # such groups of rows
@@ -43,7 +43,7 @@ def layer_norm(x: Any, weight: Any = None, bias: Any = None, /, *, axis: Any = -
     rows = Rows(x, axis) if alike(x, weight, bias) and one_for_each(x, axis) else None
     w, b = (None if rows is None else _Parameter(p, x, rows) for p in (weight, bias))
     if rows is None or w is None or b is None or not (w.fits and b.fits):
-        return generic("layer_norm", x, weight, bias, axis=axis, eps=eps)
+        return NotImplemented
     y = cp.empty_like(rows.matrix)
     mean, rstd = cp.empty((2, rows.rows), x.dtype)
     by_row(
@@ -59,7 +59,7 @@ def layer_norm_grad(v: Any, x: Any, mean: Any, rstd: Any, weight: Any = None, /,
     rows = Rows(x, axis) if same else None
     w = None if rows is None else _Parameter(weight, x, rows)
     if rows is None or w is None or not w.fits or not mean.size == rstd.size == rows.rows:
-        return generic("layer_norm_grad", v, x, mean, rstd, weight, axis=axis)
+        return NotImplemented
     wide = np.dtype("float32" if x.itemsize < 4 else x.dtype)
     v, x_grad = rows.of(v), cp.empty_like(rows.matrix)
     mean, rstd = (cp.ascontiguousarray(a.transpose(rows.order)) for a in (mean, rstd))

@@ -12,7 +12,6 @@ from typing import Any
 import cupy as cp
 
 from .elementwise import WIDE, fits
-from .rows import generic
 
 Betas = tuple[float, float]
 
@@ -96,8 +95,7 @@ def sgd_step(
 ) -> Any:
     """The op ``sgd_step``."""
     if not _alike((lr,), p, grad, velocity):
-        attrs = {"momentum": momentum, "dampening": dampening, "weight_decay": weight_decay}
-        return generic("sgd_step", p, grad, lr, velocity, steps, **attrs, nesterov=nesterov, maximize=maximize)
+        return NotImplemented
     shared = (lr, float(weight_decay), maximize)
     takes = "L lr, float64 weight_decay, bool maximize"
     if velocity is None:
@@ -129,8 +127,7 @@ def lion_step(
 ) -> Any:
     """The op ``lion_step``."""
     if not _alike((lr,), p, grad, mean):
-        attrs = {"betas": betas, "weight_decay": weight_decay, "maximize": maximize}
-        return generic("lion_step", p, grad, lr, mean, **attrs)
+        return NotImplemented
     kernel = _step(
         "lion",
         "mean",
@@ -167,9 +164,7 @@ def adam_step(
 ) -> Any:
     """The op ``adam_step``."""
     if not _alike((lr, steps), p, grad, mean, square, largest):
-        attrs = {"betas": betas, "eps": eps, "weight_decay": weight_decay, "maximize": maximize}
-        attrs |= {"amsgrad": amsgrad, "decoupled_weight_decay": decoupled_weight_decay}
-        return generic("adam_step", p, grad, lr, steps, mean, square, largest, **attrs)
+        return NotImplemented
     shared = (*map(float, betas), float(eps), float(weight_decay), decoupled_weight_decay, maximize)
     steps, size, root = _numbers(
         "adam",
@@ -211,9 +206,7 @@ def nadam_step(
 ) -> Any:
     """The op ``nadam_step``."""
     if not _alike((lr, steps, product), p, grad, mean, square):
-        attrs = {"betas": betas, "eps": eps, "weight_decay": weight_decay, "maximize": maximize}
-        attrs |= {"momentum_decay": momentum_decay, "decoupled_weight_decay": decoupled_weight_decay}
-        return generic("nadam_step", p, grad, lr, steps, product, mean, square, **attrs)
+        return NotImplemented
     shared = (*map(float, betas), float(eps), float(weight_decay), decoupled_weight_decay, maximize)
     steps, product, here, ahead, share = _numbers(
         "nadam",
@@ -252,10 +245,7 @@ def radam_step(
 ) -> Any:
     """The op ``radam_step``."""
     if not _alike((lr, steps), p, grad, mean, square):
-        attrs = {"betas": betas, "eps": eps, "weight_decay": weight_decay, "maximize": maximize}
-        return generic(
-            "radam_step", p, grad, lr, steps, mean, square, **attrs, decoupled_weight_decay=decoupled_weight_decay
-        )
+        return NotImplemented
     shared = (*map(float, betas), float(eps), float(weight_decay), decoupled_weight_decay, maximize)
     steps, size, root = _numbers(
         "radam",
@@ -293,8 +283,7 @@ def adamax_step(
 ) -> Any:
     """The op ``adamax_step``."""
     if not _alike((lr, steps), p, grad, mean, largest):
-        attrs = {"betas": betas, "eps": eps, "weight_decay": weight_decay, "maximize": maximize}
-        return generic("adamax_step", p, grad, lr, steps, mean, largest, **attrs)
+        return NotImplemented
     beta1, beta2 = map(float, betas)
     steps, size = _numbers("adamax", "float64 beta1", "float64 size", "size = lr / (1 - pow(beta1, t));")(
         lr, steps, beta1
@@ -329,8 +318,7 @@ def lamb_step(
 ) -> Any:
     """The op ``lamb_step``."""
     if not _alike((lr, steps), p, grad, mean, square):
-        attrs = {"betas": betas, "eps": eps, "weight_decay": weight_decay, "maximize": maximize}
-        return generic("lamb_step", p, grad, lr, steps, mean, square, **attrs)
+        return NotImplemented
     beta1, beta2 = map(float, betas)
     steps, share1, share2 = _numbers(
         "lamb",
@@ -373,8 +361,7 @@ def adagrad_step(
 ) -> Any:
     """The op ``adagrad_step``."""
     if not _alike((lr, steps), p, grad, total):
-        attrs = {"lr_decay": lr_decay, "weight_decay": weight_decay, "eps": eps, "maximize": maximize}
-        return generic("adagrad_step", p, grad, lr, steps, total, **attrs)
+        return NotImplemented
     steps, rate = _numbers(
         "adagrad", "float64 lr_decay", "float64 rate", "rate = lr / (1 + double(steps) * lr_decay);"
     )(lr, steps, float(lr_decay))
@@ -407,10 +394,7 @@ def rmsprop_step(
 ) -> Any:
     """The op ``rmsprop_step``."""
     if not _alike((lr,), p, grad, square, mean, velocity):
-        attrs = {"alpha": alpha, "eps": eps, "weight_decay": weight_decay, "momentum": momentum}
-        return generic(
-            "rmsprop_step", p, grad, lr, square, mean, velocity, **attrs, centered=centered, maximize=maximize
-        )
+        return NotImplemented
     body = f"{DOWNHILL} const A v = A(alpha) * A(square) + A(1 - alpha) * (g * g); new_square = T(v);"
     if mean is None:
         body += "const A spread = v;"
@@ -452,8 +436,7 @@ def adadelta_step(
 ) -> Any:
     """The op ``adadelta_step``."""
     if not _alike((lr,), p, grad, square, change):
-        attrs = {"rho": rho, "eps": eps, "weight_decay": weight_decay, "maximize": maximize}
-        return generic("adadelta_step", p, grad, lr, square, change, **attrs)
+        return NotImplemented
     kernel = _step(
         "adadelta",
         "square change",

@@ -9,7 +9,6 @@ import cupy as cp
 import numpy as np
 
 from ..cuda import TYPES, each, function
-from .rows import generic
 from .windows import numbers, out, slides
 
 
@@ -22,8 +21,7 @@ def max_pool(x: Any, /, *, kernel_size: Any, stride: Any, padding: Any, dilation
     n = len(kernel_size)
     axes = slides(x.shape[-n:], kernel_size, stride, padding, dilation)
     if not _fits(x, axes):
-        attrs = {"kernel_size": kernel_size, "stride": stride, "padding": padding, "dilation": dilation}
-        return generic("max_pool", x, **attrs)
+        return NotImplemented
     shape = (*x.shape[:-n], *out(axes))
     y, index = cp.empty(shape, x.dtype), cp.empty(shape, "int32")
     lowest = -math.inf if x.dtype.kind == "f" else float(np.iinfo(x.dtype).min)
@@ -39,8 +37,7 @@ def pool_scatter(
     n = len(kernel_size)
     axes = slides(lengths, kernel_size, stride, padding, dilation)
     if not _fits(x, axes) or x.shape != index.shape:
-        attrs = {"kernel_size": kernel_size, "stride": stride, "padding": padding, "dilation": dilation}
-        return generic("pool_scatter", x, index, lengths=lengths, **attrs)
+        return NotImplemented
     y = cp.empty((*x.shape[:-n], *lengths), x.dtype)
     x, index = cp.ascontiguousarray(x), cp.ascontiguousarray(index)
     kernel = function("windows", "pool_scatter", x.dtype, index.dtype)
@@ -53,8 +50,7 @@ def pool_gather(x: Any, index: Any, /, *, kernel_size: Any, stride: Any, padding
     n = len(kernel_size)
     axes = slides(x.shape[-n:], kernel_size, stride, padding, dilation)
     if not _fits(x, axes) or index.shape != (*x.shape[:-n], *out(axes)):
-        attrs = {"kernel_size": kernel_size, "stride": stride, "padding": padding, "dilation": dilation}
-        return generic("pool_gather", x, index, **attrs)
+        return NotImplemented
     y = cp.empty(index.shape, x.dtype)
     x, index = cp.ascontiguousarray(x), cp.ascontiguousarray(index)
     kernel = function("windows", "pool_gather", x.dtype, index.dtype)

@@ -8,7 +8,6 @@ import cupy as cp
 import numpy as np
 
 from ..cuda import each, function
-from .rows import generic
 
 
 def advance_counter(counter: Any, /, *, blocks: int) -> Any:
@@ -33,7 +32,7 @@ def random_uniform(key: Any, counter: Any, /, *, n: int, dtype: Any = "float64")
     """The op ``random_uniform``."""
     dtype = np.dtype(str(dtype))
     if dtype.char not in "fd":
-        return generic("random_uniform", key, counter, n=n, dtype=dtype.name)
+        return NotImplemented
     return _draw(function("random", "random_uniform", dtype), key, counter, n, dtype)
 
 
@@ -41,5 +40,5 @@ def random_normal(key: Any, counter: Any, /, *, n: int, dtype: Any = "float64") 
     """The op ``random_normal``."""
     dtype = np.dtype(str(dtype))
     if dtype.char not in "fd":
-        return generic("random_normal", key, counter, n=n, dtype=dtype.name)
+        return NotImplemented
     return _draw(function("random", "random_normal", dtype), key, counter, n, dtype)

@@ -8,7 +8,7 @@ from typing import Any
 import cupy as cp
 
 from ..cuda import NULL, each, function
-from .rows import alike, generic
+from .rows import alike
 
 Sizes = tuple[int, ...] | None
 
@@ -68,7 +68,7 @@ def rnn_layer(
 ) -> Any:
     """The op ``rnn_layer``."""
     if not _fits(1, x, weight, (h,), sizes) or activation not in ("tanh", "relu"):
-        return generic("rnn_layer", x, h, weight, activation=activation, sizes=sizes, reverse=reverse)
+        return NotImplemented
     (x,), (h,), y = _whole(x), _copies(h), _room(x.shape, x, sizes)
     kernel, (_, rows, w) = function("recurrent", "rnn_step", x.dtype), x.shape
     for t, n, _, _ in _walk(x.shape, sizes, reverse):
@@ -90,8 +90,7 @@ def rnn_layer_grad(
 ) -> Any:
     """The op ``rnn_layer_grad``."""
     if not _fits(1, gy, weight, (gh, h), sizes) or not alike(gy, y) or y.shape != gy.shape:
-        attrs = {"activation": activation, "sizes": sizes, "reverse": reverse}
-        return generic("rnn_layer_grad", gy, gh, h, weight, y, **attrs)
+        return NotImplemented
     (gy, y), (gh,), zs = _whole(gy, y), _copies(gh), _room(gy.shape, gy, sizes)
     kernel, (_, rows, w) = function("recurrent", "rnn_step_grad", gy.dtype), gy.shape
     for t, n, _, _ in reversed(_walk(gy.shape, sizes, reverse)):
@@ -103,7 +102,7 @@ def rnn_layer_grad(
 def lstm_layer(x: Any, h: Any, c: Any, weight: Any, /, *, sizes: Sizes = None, reverse: bool = False) -> Any:
     """The op ``lstm_layer``."""
     if not _fits(4, x, weight, (h, c), sizes):
-        return generic("lstm_layer", x, h, c, weight, sizes=sizes, reverse=reverse)
+        return NotImplemented
     (time, rows, _), w = x.shape, h.shape[1]
     y, steps = _room((time, rows, w), x, sizes), _room((time, 5, rows, w), x, sizes)
     (x,), (h, c) = _whole(x), _copies(h, c)
@@ -132,7 +131,7 @@ def lstm_layer_grad(
     wide = (time, rows, 4 * w)
     there = alike(gy, gh, gc, h, c, weight, y, steps) and y.shape == gy.shape and steps.shape == (time, 5, rows, w)
     if not there or weight.shape != (4 * w, w) or any(a.shape != (rows, w) for a in (gh, gc, h, c)):
-        return generic("lstm_layer_grad", gy, gh, gc, h, c, weight, y, steps, sizes=sizes, reverse=reverse)
+        return NotImplemented
     (gy, c, y, steps), (gh, gc), zs = _whole(gy, c, y, steps), _copies(gh, gc), _room(wide, gy, sizes)
     kernel = function("recurrent", "lstm_step_grad", gy.dtype)
     for t, n, s, m in reversed(_walk(gy.shape, sizes, reverse)):
@@ -144,7 +143,7 @@ def lstm_layer_grad(
 def gru_layer(x: Any, h: Any, weight: Any, bias: Any = None, /, *, sizes: Sizes = None, reverse: bool = False) -> Any:
     """The op ``gru_layer``."""
     if not _fits(3, x, weight, (h,), sizes, bias):
-        return generic("gru_layer", x, h, weight, bias, sizes=sizes, reverse=reverse)
+        return NotImplemented
     (time, rows, _), w = x.shape, h.shape[1]
     y, steps = _room((time, rows, w), x, sizes), _room((time, 4, rows, w), x, sizes)
     (x,), (h,) = _whole(x), _copies(h)
@@ -162,7 +161,7 @@ def gru_layer_grad(
     time, rows, w = gy.shape
     there = alike(gy, gh, h, weight, y, steps) and y.shape == gy.shape and steps.shape == (time, 4, rows, w)
     if not there or weight.shape != (3 * w, w) or any(a.shape != (rows, w) for a in (gh, h)):
-        return generic("gru_layer_grad", gy, gh, h, weight, y, steps, sizes=sizes, reverse=reverse)
+        return NotImplemented
     (gy, h, y, steps), (gh,) = _whole(gy, h, y, steps), _copies(gh)
     xs, hs = (_room((time, rows, 3 * w), gy, sizes) for _ in range(2))
     kernel = function("recurrent", "gru_step_grad", gy.dtype)

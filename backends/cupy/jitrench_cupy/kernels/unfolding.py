@@ -8,7 +8,7 @@ from typing import Any
 import cupy as cp
 
 from ..cuda import each, function
-from .rows import alike, generic
+from .rows import alike
 from .windows import numbers, places, slides
 
 
@@ -40,7 +40,7 @@ def unfold(x: Any, /, kernel_size: Any, dilation: Any = 1, padding: Any = 0, str
     n = max((len(a) for a in given if isinstance(a, (tuple, list))), default=2)
     axes = _axes(x.shape[-n:], *given) if alike(x) and x.ndim > n else []
     if not axes:
-        return generic("unfold", x, kernel_size=kernel_size, dilation=dilation, padding=padding, stride=stride)
+        return NotImplemented
     planes, window = math.prod(x.shape[:-n]), math.prod(axis[1] for axis in axes)
     y = cp.empty((*x.shape[: -n - 1], x.shape[-n - 1] * window, places(axes)), x.dtype)
     each(function("windows", "columns", x.dtype), y.size, cp.ascontiguousarray(x), y, planes, *numbers(axes))
@@ -55,8 +55,7 @@ def fold(x: Any, /, output_size: Any, kernel_size: Any, dilation: Any = 1, paddi
     )
     window = math.prod(axis[1] for axis in axes)
     if not axes or x.shape[-1] != places(axes) or x.shape[-2] % window:
-        attrs = {"kernel_size": kernel_size, "dilation": dilation, "padding": padding, "stride": stride}
-        return generic("fold", x, output_size=output_size, **attrs)
+        return NotImplemented
     y = cp.empty((*x.shape[:-2], x.shape[-2] // window, *output_size), x.dtype)
     planes = y.size // math.prod(output_size)
     each(function("windows", "folded", x.dtype), y.size, cp.ascontiguousarray(x), y, planes, *numbers(axes))
