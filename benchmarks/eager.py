@@ -300,15 +300,20 @@ def measure(names: list[str], repeat: int) -> Times:
     times: Times = {}
     for name in names:
         for title, samplers in CASES[name]().items():
-            taken: dict[str, list[float]] = {library: [] for library in samplers}
-            for turn in range(repeat + 1):
-                for library, sample in samplers.items():
-                    seconds = sample()
-                    if turn:  # the first warms up
-                        taken[library].append(seconds)
-            times[title] = {k: {"minimum": min(v), "median": median(v)} for k, v in taken.items()}
+            times[title] = in_turn(samplers, repeat)
             show(title, times[title])
     return times
+
+
+def in_turn(samplers: Samplers, repeat: int) -> dict[str, dict[str, float]]:
+    """Minimum and median of each library's ``repeat`` samples, which take turns; the first of each warms up."""
+    taken: dict[str, list[float]] = {library: [] for library in samplers}
+    for turn in range(repeat + 1):
+        for library, sample in samplers.items():
+            seconds = sample()
+            if turn:
+                taken[library].append(seconds)
+    return {k: {"minimum": min(v), "median": median(v)} for k, v in taken.items()}
 
 
 def show(title: str, row: dict[str, dict[str, float]]) -> None:

@@ -30,7 +30,7 @@ os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # else JAX take
 sys.path.insert(0, str(Path(__file__).parent))
 
 import training
-from eager import Samplers, Times, jt, np, torch
+from eager import Samplers, Times, in_turn, jt, np, torch
 
 Call = Callable[[], Any]
 Arrays = dict[str, Any]
@@ -299,16 +299,8 @@ def with_jitrench(place: Place, case: training.Case) -> Call:
         model.load_state_dict({name: jt.tensor(v, device=place.device) for name, v in weights.items()})
         model(x[:1])  # where layers get what was loaded
     assert {str(p.device) for p in model.parameters()} == {str(jt.device(place.device))}
-    optimizer = make(model.parameters())
-
-    def step() -> Any:
-        value = loss(model(x), t)
-        value.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        return value.detach()
-
-    return step
+    step = training.stepping(model, loss, make(model.parameters()), x, t)
+    return lambda: step().detach()
 
 
 def with_torch(place: Place, case: training.Case, variant: str) -> Call:
@@ -317,16 +309,8 @@ def with_torch(place: Place, case: training.Case, variant: str) -> Call:
     model, loss, make = case.theirs(variant)
     model.load_state_dict({name: torch.tensor(v) for name, v in weights.items()})
     model.to(place.torch_device)
-    optimizer = make(model.parameters())
-
-    def step() -> Any:
-        value = loss(model(x), t)
-        value.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        return value.detach()
-
-    return step
+    step = training.stepping(model, loss, make(model.parameters()), x, t)
+    return lambda: step().detach()
 
 
 def by_hand(place: Place, case: training.Case) -> Call:
@@ -490,13 +474,7 @@ def measure(place: Place, name: str, repeat: int) -> Times:
             library: sampler(call, number, place.libraries["PyTorch" if library == "fused" else library].wait)
             for library, call in calls.items()
         }
-        taken: dict[str, list[float]] = {library: [] for library in samplers}
-        for turn in range(repeat + 1):
-            for library, sample in samplers.items():
-                seconds = sample()
-                if turn:  # the first warms up
-                    taken[library].append(seconds)
-        times[title] = {k: {"minimum": min(v), "median": float(np.median(v))} for k, v in taken.items()}
+        times[title] = in_turn(samplers, repeat)
     return times
 
 

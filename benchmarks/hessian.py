@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from eager import Samplers, calls, environment, np, show, torch
+from eager import Samplers, calls, environment, in_turn, np, show, torch
 
 import jitrench_core as jt
 
@@ -92,13 +92,7 @@ def main() -> None:
     print("\n".join(f"{name:10}{value}" for name, value in found.items()))
     times: dict[str, dict[str, dict[str, float]]] = {}
     for title, samplers in cases().items():
-        taken: dict[str, list[float]] = {way: [] for way in samplers}
-        for turn in range(args.repeat + 1):
-            for way, sample in samplers.items():
-                seconds = sample()
-                if turn:  # the first warms up
-                    taken[way].append(seconds)
-        times[title] = {way: {"minimum": min(t), "median": sorted(t)[len(t) // 2]} for way, t in taken.items()}
+        times[title] = in_turn(samplers, args.repeat)
         show(title, times[title])
     if torch:
         row = next(iter(times.values()))

@@ -113,9 +113,8 @@ class Backend:
     """
 
     depth = 0
-    asynchronous = (
-        False  # whether looking at a value waits for the device, so that what only refuses bad values does not look
-    )
+    # Whether looking at a value waits for the device: what only refuses bad values then does not look.
+    asynchronous = False
 
     def __init__(
         self,

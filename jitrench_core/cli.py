@@ -427,9 +427,9 @@ def _doctor(args: argparse.Namespace) -> Report:
 
 
 def _details(b: Backend) -> dict[str, str]:
-    """What the backend's own ``details()`` tells of it, such as versions, devices and memory; it may have none."""
+    """What the backend's own ``details()`` tells of it, such as versions, devices and memory."""
     try:
-        return {str(k): str(v) for k, v in getattr(b, "details", dict)().items()}
+        return {str(k): str(v) for k, v in b.details().items()}
     except Exception as e:  # the backend's state is told beside it
         return {"details": f"not known: {_first_line(str(e))}"}
 

@@ -57,6 +57,10 @@ class GradientError(JITrenchError, RuntimeError):
     """A derivative that cannot be taken; the message says why."""
 
 
+class ClosureError(GradientError):
+    """A function with a derivative of its own uses a tensor from around it, for which that has no rule."""
+
+
 class FreedGraphError(GradientError):
     """Backward through a graph whose saved arrays were already freed."""
 

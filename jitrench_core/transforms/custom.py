@@ -13,7 +13,7 @@ from types import MethodType
 from typing import Any, final
 
 from .. import graph
-from ..errors import GradientError, OpError, ShapeError, suggest
+from ..errors import ClosureError, GradientError, OpError, ShapeError, suggest
 from ..interpreters import Payload, Run
 from ..interpreters.trace import CustomLevel, Watch, depth
 from ..op import Op, op
@@ -140,8 +140,8 @@ class _NoClosures(Watch):
         return x
 
 
-def _closure(name: str) -> GradientError:
-    return GradientError(
+def _closure(name: str) -> ClosureError:
+    return ClosureError(
         f"custom_gradient: {name} uses a tensor from around it that requires a gradient, or that belongs to a transform "
         f"around it, and its rule has none for that tensor: pass it as an argument"
     )

@@ -15,6 +15,8 @@ import jitrench_core as jt
 from jitrench_core.errors import suggest
 from jitrench_core.transforms.tree import flatten, names
 
+from .parameters import arrays_among
+
 
 class IntegrationError(jt.JITrenchError, ArithmeticError):
     """An integral that could not be computed as exactly as asked: the message says where it went wrong."""
@@ -591,27 +593,21 @@ def odeint(
         limits.append(value)
     if limits == [0.0, 0.0]:
         raise jt.OpError("odeint: rtol and atol are both 0, and no step is that exact: give one of them")
-    places = [i for i, p in enumerate(flat_params) if hasattr(p, "shape") and hasattr(p, "dtype")]
-    tensors = [jt.asarray(flat_params[i]) for i in places]
+    tensors, put = arrays_among(flat_params, build_params)
 
     def field(t: Any, ys: list[Any], given: list[Any]) -> list[Any]:
-        every = list(flat_params)
-        for i, p in zip(places, given, strict=True):
-            every[i] = p
-        return _slopes(f(build(ys), t, *build_params(every)), ys, y0)
+        return _slopes(f(build(ys), t, *put(given)), ys, y0)
 
     problem = _Problem(field, method, limits[0], limits[1], max_steps, step, isinstance(t, jt.Tensor))
     if not adjoint:
         return build(problem.solve(start, at, tensors, times))
     try:
         return build(_solved(start, at, tensors, problem=problem, times=times))
-    except jt.GradientError as e:
-        if "uses a tensor from around it" not in str(e):
-            raise
-    raise jt.GradientError(
-        "odeint: f uses a tensor from around it that requires a gradient, or that belongs to a transform around it, and the "
-        "adjoint has none for that tensor: pass it as a parameter, odeint(f, y0, t, it) with f(y, t, it), or say adjoint=False"
-    )
+    except jt.ClosureError:
+        raise jt.ClosureError(
+            "odeint: f uses a tensor from around it that requires a gradient, or that belongs to a transform around it, and the "
+            "adjoint has none for that tensor: pass it as a parameter, odeint(f, y0, t, it) with f(y, t, it), or say adjoint=False"
+        ) from None
 
 
 def _state(y: Any, name: str, device: Any) -> Any:

@@ -14,6 +14,8 @@ import jitrench_core as jt
 from jitrench_core.errors import suggest
 from jitrench_core.transforms.tree import flatten, names
 
+from .parameters import arrays_among
+
 # What a method takes of derivatives; its spelling is SciPy's.
 METHODS = {
     "Nelder-Mead": "", "Powell": "", "COBYLA": "", "COBYQA": "",
@@ -553,22 +555,12 @@ def implicit_root(
     """
     _callable(f, "implicit_root")
     space = _Vector(x0, "implicit_root")
-    flat, build = flatten(list(params))
-    places = [i for i, p in enumerate(flat) if hasattr(p, "shape") and hasattr(p, "dtype")]
-
-    def put(given: list[Any]) -> list[Any]:
-        every = list(flat)
-        for i, p in zip(places, given, strict=True):
-            every[i] = p
-        return build(every)  # type: ignore[no-any-return]
-
+    tensors, put = arrays_among(*flatten(list(params)))
     problem = _Equations(f, space, put, {"method": method, "tol": tol})
     try:
-        (v,) = _root_of(space.leaves, [jt.asarray(flat[i]) for i in places], problem=problem)
-    except jt.GradientError as e:
-        if "uses a tensor from around it" not in str(e):
-            raise
-        raise jt.GradientError(
+        (v,) = _root_of(space.leaves, tensors, problem=problem)
+    except jt.ClosureError:
+        raise jt.ClosureError(
             "implicit_root: f uses a tensor from around it that requires a gradient, or that belongs to a transform around it: "
             "pass it as a parameter, implicit_root(f, x0, it) with f(x, it)"
         ) from None

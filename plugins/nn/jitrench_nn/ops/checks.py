@@ -11,7 +11,7 @@ from jitrench_core.backend import owner
 def visible(x: Any) -> bool:
     """Whether the values of ``x`` can be looked at: not inside ``vmap`` and ``jvp``, nor on a GPU, where it waits for all that is queued."""
     who = owner(type(x.data))
-    return not (who.depth or getattr(who, "asynchronous", False))
+    return not (who.depth or who.asynchronous)
 
 
 def extent(x: Any) -> tuple[int, int] | None:

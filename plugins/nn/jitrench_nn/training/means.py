@@ -20,7 +20,7 @@ def number(value: Any) -> Any:
 
 def fetched(scalars: list[jt.Tensor]) -> list[Any]:
     """The values of 0-d Tensors; off a GPU they come together, since each transfer waits for all work there."""
-    if len(scalars) < 2 or not getattr(scalars[0].device.backend, "asynchronous", False):
+    if len(scalars) < 2 or not scalars[0].device.backend.asynchronous:
         return [x.item() for x in scalars]
     dtype = jt.complex128 if any(x.dtype.kind == "c" for x in scalars) else jt.float64
     device = scalars[0].device

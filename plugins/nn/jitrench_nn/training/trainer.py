@@ -705,7 +705,7 @@ class Trainer:
     def _looks(self) -> bool:
         """Whether each step is held to finite numbers."""
         if self.detect_nan is None:
-            return not (self._parameters and getattr(self._parameters[0].device.backend, "asynchronous", False))
+            return not (self._parameters and self._parameters[0].device.backend.asynchronous)
         return self.detect_nan
 
     def _compute(self, batch: Any) -> tuple[jt.Tensor, dict[str, Any]]:
